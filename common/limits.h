@@ -1,0 +1,52 @@
+#pragma once
+// Every bound of the system, with how they relate. Sizes in bytes unless the name says otherwise.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace common::limits {
+
+constexpr std::size_t operator""_KiB(unsigned long long n) { return n << 10; }
+constexpr std::size_t operator""_MiB(unsigned long long n) { return n << 20; }
+constexpr std::size_t operator""_GiB(unsigned long long n) { return n << 30; }
+
+// Client messages. The largest chunk the framed reference server takes is 512 MiB.
+inline constexpr std::size_t kMessageBytesMax = 512_MiB;
+inline constexpr std::size_t kMessageChunksMax = 16;          // a Node has 5, the most of all
+inline constexpr std::size_t kMessageBytesMaxBeforeLogin = 64_KiB;
+inline constexpr std::size_t kIdentityBytesMax = 255;         // RFC 23
+inline constexpr std::size_t kNodeIdBytesMax = 255;
+inline constexpr std::size_t kUserNameBytesMax = 255;
+inline constexpr std::size_t kUserMetadataBytesMax = 1_MiB;   // all of one user's, pickled
+inline constexpr std::size_t kMessagesPerTurnMax = 1000;
+
+// Connections.
+inline constexpr std::size_t kClientQueueBytesMax = 256_MiB;  // default of a setting
+inline constexpr std::int64_t kClientStallMsMax = 120'000;    // no progress for so long: too slow
+inline constexpr std::int64_t kHandshakeMsMax = 10'000;
+inline constexpr std::size_t kConnectionsMax = 20'000;
+
+// Pickles.
+inline constexpr std::size_t kPickleDepthMax = 256;           // also bounds recursion over a Value
+inline constexpr std::size_t kPickleMemoMax = 4'000'000;
+inline constexpr std::size_t kPickleIntBytesMax = 4096;       // one int
+inline constexpr std::size_t kPickleExpandedMax = 16'000'000; // values, a shared one counts each time
+
+// The graph.
+inline constexpr std::size_t kNodesMax = 1'000'000;
+inline constexpr std::size_t kParsedNodesBytesMax = 256_MiB;  // nodes under edit that stay parsed
+inline constexpr std::size_t kTombstonesMax = 100'000;
+
+// Feed and link.
+inline constexpr std::size_t kRingBytesMax = 256_MiB;         // recent records a TAIL can be cut from
+inline constexpr std::size_t kEarlyRecordsBytesMax = 64_MiB;  // live records kept during a resync
+inline constexpr std::size_t kWholePieceBytes = 1_MiB;        // about; a piece holds at least a node
+inline constexpr std::size_t kWholeCredit = 16;               // pieces under way
+inline constexpr std::int64_t kBeatMs = 250;
+inline constexpr std::int64_t kBrokerLostMs = 2'000;
+inline constexpr std::size_t kLineageMax = 10'000;
+
+static_assert(kMessageBytesMaxBeforeLogin < kMessageBytesMax);
+static_assert(kBrokerLostMs >= 4 * kBeatMs, "a beat or two may be late");
+
+}  // namespace common::limits
