@@ -1,0 +1,77 @@
+#pragma once
+// The graph: all nodes of a session in the order in which they came, and what users' metadata held.
+//
+// `apply` is the only way it changes, in the broker, in the mirror, in recovery and in tests; the
+// same mutations in the same order give the same graph, digest and bytes in every process.
+// Nodes under edit stay parsed (at most limits::kParsedNodesBytesMax, the least recently used go
+// back to bytes) and are pickled again only when somebody asks for their bytes.
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "common/delta.h"
+#include "common/ids.h"
+#include "common/mutation.h"
+#include "common/node.h"
+#include "common/result.h"
+
+namespace common {
+
+// A consistent copy of a graph: pointers to nodes that never change. May go to another thread.
+struct GraphCopy {
+    std::vector<NodePtr> nodes;
+    std::map<UserName, Bytes> metadata;  // pickled dicts
+    bool initialised = false;
+    Timeline timeline{};
+
+    // Over everything above, the order of nodes included.
+    Hash128 digest() const;
+};
+
+// What a mutation did, for those who log or relay it.
+struct Applied {
+    bool changed = false;  // false: it named only what is not there, or changed nothing
+    FoldReport fold;       // of a PatchNode
+};
+
+class Graph {
+public:
+    Graph();
+    explicit Graph(GraphCopy copy);
+    Graph(Graph&&) noexcept;
+    Graph& operator=(Graph&&) noexcept;
+    ~Graph();
+
+    // On an error nothing has changed. NotFound: a PatchNode for a node that is not there; BadInput,
+    // Limit, Unsupported: a delta on which deepdiff would raise, or one that we do not fold exactly.
+    Result<Applied> apply(const Mutation& mutation);
+
+    bool initialised() const;
+    Timeline timeline() const;
+    std::size_t size() const;
+    bool contains(const NodeId& id) const;
+
+    // Null if it is not there. Pickles the node first if it was edited since.
+    NodePtr find(const NodeId& id);
+    // Null if it is not there; never pickles.
+    const UserName* owner_of(const NodeId& id) const;
+    std::vector<NodeId> ids() const;
+    std::vector<NodeId> ids_owned_by(const UserName& owner) const;
+    std::vector<NodeId> ids_not_owned_by(const UserName& owner) const;
+    const Bytes* metadata_of(const UserName& name) const;
+
+    // Pickles what was edited since the last copy, then copies pointers.
+    GraphCopy copy();
+    Hash128 digest();  // of copy()
+
+    // About the bytes of all nodes.
+    std::size_t memory_bytes() const;
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace common
