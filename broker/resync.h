@@ -1,0 +1,86 @@
+#pragma once
+// The broker's side of the link: answers hellos with a verdict, serves tails and whole graphs,
+// restores at start, passes on "save now", knows what is durable. Pure.
+//
+//   hello with           | broker Restoring      | Waiting            | Uploading, Active
+//   nothing              | an empty offer        | Tail               | Whole (Tail if the ring has all)
+//   state                | an offer              | Restore, now       | in lineage and ring: Tail;
+//                        |                       |                    | in lineage, not ring: Whole;
+//                        |                       |                    | ahead, forked, other: pin, Whole
+// "state" = an initialised holding; one that is not initialised counts as nothing.
+
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "broker/publisher.h"
+#include "broker/restore_client.h"
+#include "common/feed.h"
+#include "common/graph.h"
+#include "common/ids.h"
+#include "common/whole.h"
+
+namespace broker {
+
+struct LinkSend {
+    PeerId to;
+    common::feed::LinkMessage message;
+};
+// The session goes on from this graph: give it to Session::restore, then Publisher::start.
+struct RestoredGraph {
+    common::Whole whole;
+    std::string from;  // the snapshotter's name
+    bool forked = false;
+};
+// Everybody who has something to offer has nothing: the first client initialises.
+struct StartFresh {};
+// Publish a beat with the graph's digest now.
+struct PublishMark {};
+struct LinkLog {
+    enum class Level { Debug, Info, Warning, Error } level;
+    std::string text;
+};
+using LinkEffect = std::variant<LinkSend, RestoredGraph, StartFresh, PublishMark, LinkLog>;
+using LinkEffects = std::vector<LinkEffect>;
+
+// What status shows of a snapshotter.
+struct SnapshotterStatus {
+    std::string name;
+    common::Position durable;
+    common::WallTime saved{};
+    common::Instant last_heard{};
+};
+
+class Resync {
+public:
+    // Both must outlive this. `offers_wanted`: design.md's SNAPSHOTTERS.
+    Resync(const Publisher& publisher, std::size_t offers_wanted);
+
+    void on_link(const PeerId& from, common::feed::LinkMessage message,
+                 common::feed::BrokerState state, common::Graph& graph, common::Instant now,
+                 LinkEffects& effects);
+    // Ends silent streams, drives the restore (state Restoring), feeds streams that have credit.
+    void on_tick(common::feed::BrokerState state, common::Graph& graph, common::Instant now,
+                 LinkEffects& effects);
+
+    // A peer that cannot be reached any more (EHOSTUNREACH).
+    void on_unreachable(const PeerId& peer);
+
+    // Asks every snapshotter for a save (also used for marks at shutdown).
+    void save_now(const std::string& reason, LinkEffects& effects);
+
+    // The newest position any snapshotter called durable in the present lineage.
+    std::optional<common::Position> durable() const;
+    std::vector<SnapshotterStatus> snapshotters() const;
+
+private:
+    struct Peer;
+    const Publisher& publisher_;
+    RestoreClient restore_;
+    std::map<PeerId, Peer> peers_;
+    std::uint64_t next_stream_ = 1;
+};
+
+}  // namespace broker

@@ -1,0 +1,95 @@
+#pragma once
+// The mirror: follows the feed, applies exactly the next record, asks through the link for what it
+// missed, and gives what it has to a broker that has nothing. Pure.
+//
+// Rules. A record is applied only if its seq is the next one and its epoch is the present one, or
+// if it is EpochStarted and its parent is exactly our position. At every beat the position with its
+// chain is compared, at every mark the digest. Anything else is a gap: Hello, and the broker's
+// verdict decides (Tail, Whole, Restore). Live records that come during a resync are kept (bounded
+// by limits::kEarlyRecordsBytesMax) and applied after it if they connect, else it asks again. A
+// whole graph is built beside the old one and swapped in when complete; until then `graph()` and
+// `holding()` are the last consistent state. Hello is said again every second while something is
+// wanted, and at once for a new epoch or a broker that comes back.
+
+#include <deque>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/feed.h"
+#include "common/graph.h"
+#include "common/ids.h"
+#include "common/whole.h"
+#include "snapshotter/restore_server.h"
+
+namespace snapshotter {
+
+struct SendLink {
+    common::feed::LinkMessage message;
+};
+// A record was applied: log it, schedule by it, keep it.
+struct AppliedRecord {
+    common::feed::Record record;
+    common::feed::Frames frames;
+    common::Position position;  // after it
+};
+// Before the next effect: keep what the mirror holds now as a pinned backup (it is ahead of the
+// broker's session or another one). Its copy and holding are given along.
+struct PinBackup {
+    common::GraphCopy graph;
+    common::feed::Holding holding;
+    std::string reason;
+};
+struct WantSave {
+    std::string reason;  // "after_resync", "mirror_error", "broker_lost", "manual:...", "shutdown"
+    std::uint64_t request = 0;  // of a SaveNow that wants an answer, else 0
+};
+struct BrokerLost {};       // no beat for limits::kBrokerLostMs; once
+struct BrokerBack {};       // after BrokerLost, or the first beat of all
+struct BrokerStopping {};   // it says so: its final position will follow
+struct BrokerStopped {};    // its final position is reached: nothing comes any more
+struct Resynced {
+    std::string how;  // "tail of 12 records", "whole graph of 300 nodes"
+};
+struct MirrorLog {
+    enum class Level { Debug, Info, Warning, Error } level;
+    std::string text;
+};
+using MirrorEffect = std::variant<SendLink, AppliedRecord, PinBackup, WantSave, BrokerLost,
+                                  BrokerBack, BrokerStopping, BrokerStopped, Resynced, MirrorLog>;
+using MirrorEffects = std::vector<MirrorEffect>;
+
+class Mirror {
+public:
+    // `stored`: what the data directory held, if anything.
+    Mirror(std::uint64_t snapshotter, std::string name, std::optional<common::Whole> stored);
+
+    void on_feed(const common::feed::FeedMessage& message, common::feed::Frames frames,
+                 common::Instant now, MirrorEffects& effects);
+    void on_link(common::feed::LinkMessage message, common::Instant now, MirrorEffects& effects);
+    void on_tick(common::Instant now, MirrorEffects& effects);
+    // A save of `position` is on disk.
+    void on_saved(const common::Position& position, common::WallTime saved, MirrorEffects& effects);
+    // The answer to a WantSave with a request.
+    void on_save_answered(std::uint64_t request, bool ok, std::string text, MirrorEffects& effects);
+    // We are leaving: says Bye.
+    void on_shutdown(MirrorEffects& effects);
+
+    // The last consistent state; `holding()` none: nothing yet (a fresh start).
+    common::Graph& graph() { return graph_; }
+    std::optional<common::feed::Holding> holding() const;
+    bool following() const;  // in step with the broker, nothing missing
+    std::optional<common::feed::BrokerState> broker_state() const;
+    // Records behind the last beat, 0 when in step.
+    std::uint64_t lag() const;
+
+private:
+    struct Resync;  // what is wanted and what has come of it
+    // The implementer adds members here.
+    std::uint64_t snapshotter_;
+    std::string name_;
+    common::Graph graph_;
+};
+
+}  // namespace snapshotter
