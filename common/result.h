@@ -4,6 +4,7 @@
 
 #include <string>
 #include <tl/expected.hpp>
+#include <type_traits>
 #include <utility>
 
 namespace common {
@@ -33,6 +34,14 @@ inline tl::unexpected<Error> bad_input(std::string what) {
     return fail(ErrorKind::BadInput, std::move(what));
 }
 
+// For TRY: what a good result holds, also when that is nothing.
+template <typename T>
+T take_value(Result<T>&& result) {
+    if constexpr (!std::is_void_v<T>) {
+        return *std::move(result);
+    }
+}
+
 }  // namespace common
 
 // TRY(expression): the value of a Result, or return its error to the caller.
@@ -42,5 +51,5 @@ inline tl::unexpected<Error> bad_input(std::string what) {
         if (!try_result_) [[unlikely]] {                                          \
             return ::tl::unexpected<::common::Error>(std::move(try_result_).error()); \
         }                                                                         \
-        std::move(try_result_).value();                                           \
+        ::common::take_value(std::move(try_result_));                             \
     })
