@@ -15,6 +15,7 @@ inline constexpr std::size_t kMessageBytesMax = 512_MiB;
 inline constexpr std::size_t kMessageChunksMax = 16;          // a Node has 5, the most of all
 inline constexpr std::size_t kMessageBytesMaxBeforeLogin = 64_KiB;
 inline constexpr std::size_t kIdentityBytesMax = 255;         // RFC 23
+inline constexpr std::size_t kCommandBytesMax = 8_KiB;        // of ZMTP itself: READY, PING
 inline constexpr std::size_t kNodeIdBytesMax = 255;
 inline constexpr std::size_t kUserNameBytesMax = 255;
 inline constexpr std::size_t kUserMetadataBytesMax = 1_MiB;   // all of one user's, pickled
