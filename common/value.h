@@ -16,7 +16,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -151,11 +150,28 @@ struct Object {
 // The index behind Dict and Set: entries in insertion order; small ones are searched in a row.
 class ValueIndex {
 public:
-    // The slot of an equal key, or npos.
     static constexpr std::size_t npos = static_cast<std::size_t>(-1);
 
 protected:
-    std::unordered_multimap<std::size_t, std::size_t> slot_by_hash_;  // empty while small
+    // `Row` is the vector of entries: `slot_of` finds an equal key in it or npos; `appended` and
+    // `remove` follow its changes.
+    template <typename Row>
+    std::size_t slot_of(const Row& row, const Value& key) const;
+    template <typename Row>
+    std::size_t slot_of(const Row& row, std::string_view key) const;
+    template <typename Row>
+    void appended(const Row& row);
+    void remove(std::size_t slot);
+
+private:
+    template <typename Matches>
+    std::size_t find_slot(std::size_t key_hash, const Matches& matches) const;
+    void enter(std::size_t key_hash, std::size_t slot);
+    void append(std::size_t key_hash);
+    void rebuild();
+
+    std::vector<std::size_t> hashes_;   // of each entry; empty while small
+    std::vector<std::uint32_t> table_;  // slot + 1, or 0
 };
 
 // A Python dict: insertion order, keys by Python's equality (the first key of equal ones stays).
@@ -173,11 +189,11 @@ public:
     void set(Value key, Value value);
     bool erase(const Value& key);
     std::size_t size() const { return entries_.size(); }
+    void reserve(std::size_t size) { entries_.reserve(size); }
     const std::vector<Entry>& entries() const { return entries_; }
     std::vector<Entry>& entries_for_values() { return entries_; }  // change values only, not keys
 
 private:
-    std::size_t slot(const Value& key) const;
     std::vector<Entry> entries_;
 };
 
@@ -191,7 +207,6 @@ public:
     const std::vector<Value>& items() const { return items_; }
 
 private:
-    std::size_t slot(const Value& item) const;
     std::vector<Value> items_;
 };
 
