@@ -1,0 +1,119 @@
+#pragma once
+// The data directory: who opens it, what it holds, what is written to it and what goes.
+//
+//   session_snapshot.db     the latest save      session_metadata.json   about it, for people
+//   backups/                older saves          quarantine/             damaged files, kept
+//
+// A save: session file under a temporary name, sync, read back and compared with the graph, rename,
+// sync of the directory; from here on it survives anything. Then a backup (a file of its own,
+// never a link: people copy backups over session_snapshot.db, which writes into that file), then
+// the metadata, then retention. What fails before the rename fails the save and leaves the last one
+// as it was; what fails after it is a warning, and is made good by the next save.
+//
+// Used by one thread at a time. Layout and formats: docs/FORMATS.md.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/graph.h"
+#include "common/ids.h"
+#include "common/result.h"
+#include "common/session_file.h"
+#include "snapshotter/storage/file_system.h"
+#include "snapshotter/storage/metadata.h"
+
+namespace snapshotter {
+
+struct StoreOptions {
+    std::string directory;
+    std::size_t backups_max = 10;
+    int gzip_level = 1;
+    std::string version;  // of Holdfast, for the metadata
+};
+
+// What a directory held at the start.
+struct Recovered {
+    // None: the directory is fresh, there is no session.
+    std::optional<common::SessionFile> session;
+    // Always set when there is a session. A file without a stamp of ours (the addon wrote it) gets
+    // one: an epoch and a timeline of its own. One that was put there by hand gets a new epoch
+    // whose parent is the position it was saved at, and `now` as its last change.
+    common::SessionStamp stamp;
+    std::string file;                  // where it was found, with its directory
+    bool restored_by_hand = false;     // not what the metadata say was saved last
+    bool from_backup = false;          // session_snapshot.db was damaged or missing: see the notes
+    std::optional<Metadata> metadata;  // of the last save, if it can be read
+    std::vector<std::string> notes;    // what people must be told, loudly, each a sentence
+};
+
+struct SaveRequest {
+    common::GraphCopy graph;
+    common::SessionStamp stamp;  // position, lineage, last_mutation; save() fills in the others
+    std::string reason;
+    common::WallTime now{};
+};
+
+struct SaveReport {
+    enum class Kind {
+        Written,         // a new session file
+        Unchanged,       // the session file holds exactly this already; the metadata are renewed
+        NotInitialised,  // nobody has pressed Init: no session file is written, none overwritten
+    };
+    Kind kind{};
+    std::string file;  // session_snapshot.db with its directory
+    std::string reason;
+    std::size_t nodes = 0;
+    std::uint64_t file_bytes = 0;
+    common::Position position;  // what survives now; of no meaning if NotInitialised
+    common::WallTime saved{};
+    std::string backup;                 // the name of the backup that was made, empty if none
+    std::vector<std::string> removed;   // names of backups that retention took
+    std::vector<std::string> warnings;  // sentences; the session file itself is safe
+
+    struct Times {               // in milliseconds
+        std::int64_t write = 0;  // pickle, gzip, write
+        std::int64_t sync = 0;
+        std::int64_t verify = 0;  // read back, load, compare
+        std::int64_t backup = 0;  // and metadata, retention
+        std::int64_t total = 0;
+    };
+    Times took;
+};
+
+class Store {
+public:
+    // Makes the directory if it is missing, and locks it. Busy: another process has it; the error
+    // names the directory and that process. `files` must outlive the store.
+    static common::Result<std::unique_ptr<Store>> open(FileSystem& files, StoreOptions options);
+    ~Store();
+    Store(const Store&) = delete;
+    Store& operator=(const Store&) = delete;
+
+    // Once, before the first save. Removes leftover temporary files. A damaged session file goes to
+    // quarantine/ and the newest backup that can be read is taken. An error means: do not start;
+    // it says what to do. It is never answered 'fresh' where there is a file of a session.
+    // `fresh_epoch` is random, used if the session found needs an epoch of its own.
+    common::Result<Recovered> recover(common::WallTime now, common::Epoch fresh_epoch);
+
+    // On an error the last save is as it was.
+    common::Result<SaveReport> save(const SaveRequest& request);
+
+    // Writes a pinned backup, which retention never takes. Returns its path. NotFound: the graph is
+    // not initialised, there is nothing to keep.
+    common::Result<std::string> pin(const SaveRequest& request);
+
+    const std::string& directory() const { return options_.directory; }
+
+private:
+    Store(FileSystem& files, StoreOptions options, std::unique_ptr<FileLock> lock);
+
+    FileSystem& files_;
+    StoreOptions options_;
+    std::unique_ptr<FileLock> lock_;
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace snapshotter
