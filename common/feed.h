@@ -4,6 +4,7 @@
 // the message's number, further frames are a record's or node's chunks, never re-encoded.
 // Grammar and numbers: docs/FEED.md. `decode_*` gives a struct or an error, `encode` cannot fail.
 
+#include <map>
 #include <optional>
 #include <string>
 #include <variant>

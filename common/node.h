@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "common/bytes.h"
@@ -43,5 +44,11 @@ Result<void> check_node_data(const Value& data);
 
 // A uuid as we take it from outside: non-empty UTF-8, at most limits::kNodeIdBytesMax bytes.
 Result<NodeId> read_node_id(std::string_view bytes);
+
+// A user's name or an owner: the same, at most limits::kUserNameBytesMax bytes.
+Result<UserName> read_user_name(std::string_view bytes);
+
+// Strictly (no surrogates), as Python's bytes.decode() takes it.
+bool is_utf8(std::string_view bytes);
 
 }  // namespace common
