@@ -96,8 +96,11 @@ bool is_ip_address(const std::string& text) {
 
 std::optional<Allowed> apply_log_level(const std::string& value, Settings& settings) {
     static constexpr std::pair<std::string_view, LogLevel> kLevels[] = {
-        {"trace", LogLevel::Trace}, {"debug", LogLevel::Debug}, {"info", LogLevel::Info},
-        {"warning", LogLevel::Warning}, {"error", LogLevel::Error}};
+        {"trace", LogLevel::Trace},
+        {"debug", LogLevel::Debug},
+        {"info", LogLevel::Info},
+        {"warning", LogLevel::Warning},
+        {"error", LogLevel::Error}};
     for (const auto& [word, level] : kLevels) {
         if (lowercase(value) == word) {
             settings.log_level = level;
@@ -307,7 +310,8 @@ Result<CommandLine> read_command_line(Program program, const std::vector<std::st
         } else if (i + 1 < arguments.size()) {
             value = arguments[++i];
         } else {
-            return bad_input(argument + ": a value must follow (" + std::string(row->meaning) + ")");
+            return bad_input(argument + ": a value must follow (" + std::string(row->meaning) +
+                             ")");
         }
         if (!value.empty()) {
             line.given[row->name] = Given{std::move(value), row->flag};
@@ -488,9 +492,8 @@ Result<Settings> parse_settings(Program program, const std::vector<std::string>&
 
 std::string help_text(Program program) {
     std::string text = version_text(program);
-    text += program == Program::Broker
-                ? "The session server that Blender Multi-User connects to.\n"
-                : "Keeps the session of a holdfast-broker on disk.\n";
+    text += program == Program::Broker ? "The session server that Blender Multi-User connects to.\n"
+                                       : "Keeps the session of a holdfast-broker on disk.\n";
     text += "\nusage: " + std::string(name_of(program)) + " [--flag value | --flag=value]...\n\n";
     text += padded("--help", 24) + "this text\n";
     text += padded("--version", 24) + "the version\n";
@@ -538,8 +541,7 @@ Settings settings_or_exit(Program program, int argc, char** argv) {
             environment[name] = value;
         }
     }
-    Result<Settings> settings =
-        parse_settings(program, arguments, environment, read_whole_file);
+    Result<Settings> settings = parse_settings(program, arguments, environment, read_whole_file);
     if (!settings) {
         std::fprintf(stderr, "%s: %s\n", name_of(program), settings.error().what.c_str());
         std::exit(2);

@@ -32,7 +32,8 @@ std::uint64_t random_id() {
 }
 
 std::string random_password() {
-    constexpr std::string_view kLetters = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+    constexpr std::string_view kLetters =
+        "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
     // Bytes from here on would make the first letters likelier than the others.
     constexpr unsigned kFairBelow = 256 - 256 % kLetters.size();
     std::string password;

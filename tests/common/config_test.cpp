@@ -148,8 +148,9 @@ TEST_CASE("a wrong value names the setting, the value, where it came from and wh
              {"LOG_LEVEL", {"loud", "warn ", "2"}},
              {"SAVE_INTERVAL", {"0", "-1", "1.5", "604801"}},
              {"MAX_BACKUPS", {"0", "-1", "ten"}},
-             {"FEED", {"127.0.0.1:5558", "tcp://127.0.0.1", "tcp://:5558", "tcp://h:0",
-                       "tcp://h:65536", "ipc://", "udp://h:1", "tcp://::1:5558"}},
+             {"FEED",
+              {"127.0.0.1:5558", "tcp://127.0.0.1", "tcp://:5558", "tcp://h:0", "tcp://h:65536",
+               "ipc://", "udp://h:1", "tcp://::1:5558"}},
              {"LINK", {"5559"}},
              {"HEALTH", {"5561", "localhost", "localhost:0", "on", ":5561"}},
              {"SHUTDOWN_WAIT", {"-1", "3601", "x"}},
@@ -190,8 +191,9 @@ TEST_CASE("a password in two places is an error, unless a flag decides") {
           "ADMIN_PASSWORD and ADMIN_PASSWORD_FILE are both set (ADMIN_PASSWORD, "
           "ADMIN_PASSWORD_FILE): use one of them");
     CHECK_FALSE(parse({"--server-password", "x", "--server-password-file", "secret.txt"}));
-    CHECK(parse({"--admin-password", "x"}, {{"ADMIN_PASSWORD_FILE", "secret.txt"}})
-              ->admin_password == "x");
+    CHECK(
+        parse({"--admin-password", "x"}, {{"ADMIN_PASSWORD_FILE", "secret.txt"}})->admin_password ==
+        "x");
     CHECK(parse({}, {{"ADMIN_PASSWORD", ""}, {"ADMIN_PASSWORD_FILE", "secret.txt"}})
               ->admin_password == "hunter2");
 }
@@ -223,15 +225,45 @@ TEST_CASE("help shows every flag with its variable, in both programs alike") {
     const std::string snapshotter = common::help_text(Program::Snapshotter);
     const auto table = [](const std::string& text) { return text.substr(text.find("Settings.")); };
     CHECK(table(broker) == table(snapshotter));
-    for (const char* word :
-         {"--port ", "PORT ", "5555", "--bind ", "BIND ", "--timeout ", "TIMEOUT ",
-          "--admin-password ", "ADMIN_PASSWORD ", "--admin-password-file ", "ADMIN_PASSWORD_FILE ",
-          "--server-password ", "SERVER_PASSWORD ", "--server-password-file ",
-          "SERVER_PASSWORD_FILE ", "--log-level ", "LOG_LEVEL ", "--log-file ", "LOG_FILE ",
-          "--data-dir ", "DATA_DIR ", "--save-interval ", "SAVE_INTERVAL ", "--max-backups ",
-          "MAX_BACKUPS ", "--feed ", "FEED ", "--link ", "LINK ", "--health-address ", "HEALTH ",
-          "--shutdown-wait ", "SHUTDOWN_WAIT ", "--client-queue-mb ", "CLIENT_QUEUE_MB ",
-          "--client-stall ", "CLIENT_STALL ", "--allow-unprotected ", "ALLOW_UNPROTECTED "}) {
+    for (const char* word : {"--port ",
+                             "PORT ",
+                             "5555",
+                             "--bind ",
+                             "BIND ",
+                             "--timeout ",
+                             "TIMEOUT ",
+                             "--admin-password ",
+                             "ADMIN_PASSWORD ",
+                             "--admin-password-file ",
+                             "ADMIN_PASSWORD_FILE ",
+                             "--server-password ",
+                             "SERVER_PASSWORD ",
+                             "--server-password-file ",
+                             "SERVER_PASSWORD_FILE ",
+                             "--log-level ",
+                             "LOG_LEVEL ",
+                             "--log-file ",
+                             "LOG_FILE ",
+                             "--data-dir ",
+                             "DATA_DIR ",
+                             "--save-interval ",
+                             "SAVE_INTERVAL ",
+                             "--max-backups ",
+                             "MAX_BACKUPS ",
+                             "--feed ",
+                             "FEED ",
+                             "--link ",
+                             "LINK ",
+                             "--health-address ",
+                             "HEALTH ",
+                             "--shutdown-wait ",
+                             "SHUTDOWN_WAIT ",
+                             "--client-queue-mb ",
+                             "CLIENT_QUEUE_MB ",
+                             "--client-stall ",
+                             "CLIENT_STALL ",
+                             "--allow-unprotected ",
+                             "ALLOW_UNPROTECTED "}) {
         CAPTURE(word);
         CHECK(broker.find(word) != std::string::npos);
     }
