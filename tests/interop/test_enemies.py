@@ -1,0 +1,193 @@
+"""Peers that do what the library never would: nothing of it may change or break anything."""
+
+import pickle
+
+import pytest
+
+import raw
+import values
+from processes import wait_until
+
+CONTENTS = [values.mixed_content(index) for index in range(6)]
+DATA = {'type_id': 'Thing', 'content': {'small': 1}, 'links': []}
+
+
+class Call:
+    """Pickles as a call of anything: what an enemy writes by hand."""
+
+    def __init__(self, function, *arguments):
+        self.reduced = (function, arguments)
+
+    def __reduce__(self):
+        return self.reduced
+
+
+def bombs(witness):
+    """Pickles that would run code, or eat memory, in whoever loads them."""
+    lists = b'\x80\x04]\x94' + b'h\x00' * 10
+    sharing = b'\x80\x04]\x94' + b''.join(
+        b'](' + b'h' + bytes([level]) * 1 + (b'h' + bytes([level])) * 9 + b'e\x94'
+        for level in range(40)) + b'.'
+    return {
+        'code': pickle.dumps(Call(__import__('os').system, f'touch {witness}'), protocol=4),
+        'eval': pickle.dumps(Call(eval, f'open({str(witness)!r}, "w")'), protocol=4),
+        'memory': pickle.dumps(Call(list, range(10**9)), protocol=4),
+        'bytes': pickle.dumps(Call(bytes, 10**11), protocol=4),
+        'sharing': sharing,
+        'deep': b'\x80\x04' + b'(' * 100000 + b't' * 100000 + b'.',
+        'long length': b'\x80\x04\x8e' + b'\xff' * 7 + b'\x7f' + b'abc.',
+        'cut off': raw.pickled(DATA)[:-5],
+        'unfinished list': lists,
+        'empty': b'',
+    }
+
+
+def frames(bomb, uuid):
+    """(channel, chunks) of every message with the bomb in every place."""
+    yield 'command', [bomb]
+    yield 'data', [bomb]
+    for number in (raw.DELETE, raw.RIGHT, raw.SNAPSHOT, raw.SERVER_SNAPSHOT, raw.KICK,
+                   raw.METADATA, raw.AUTH, raw.SERVER_INFO):
+        yield 'command', [raw.pickled(number), b'someone', bomb]
+    yield 'data', [raw.pickled(raw.NODE), b'new', b'COMMON', raw.pickled(None), bomb]
+    yield 'data', [raw.pickled(raw.NODE), b'new', b'COMMON', bomb, raw.pickled(DATA)]
+    yield 'data', [raw.pickled(raw.COMMIT), uuid.encode(), raw.pickled([]), bomb]
+    yield 'data', [raw.pickled(raw.COMMIT), uuid.encode(), bomb, raw.pickled({})]
+
+
+def orders(uuid):
+    """(channel, chunks) of well-formed messages that only members, or admins, may send."""
+    yield 'data', raw.node('from a stranger', {**DATA, 'uuid': 'from a stranger'})
+    yield 'data', raw.node(uuid, {**DATA, 'uuid': uuid})
+    yield 'data', [raw.pickled(raw.COMMIT), uuid.encode(), raw.pickled([]), raw.pickled(
+        {'values_changed': {"root['content']['name']": {'new_value': 'changed by a stranger'}}})]
+    yield 'command', raw.command(raw.DELETE, uuid)
+    yield 'command', raw.command(raw.RIGHT, {'uuid': [uuid], 'owner': 'stranger'})
+    yield 'command', raw.command(raw.KICK, {'user': 'alice'})
+    yield 'command', raw.command(raw.METADATA, {'chat': 'of a stranger'}, 'alice')
+    yield 'command', raw.command(raw.SERVER_SNAPSHOT, {'STATE': 'INIT', 'SIZE': 1, 'NODES': ['x']})
+    yield 'command', raw.command(raw.SERVER_SNAPSHOT, {
+        'STATE': 'SET', 'DATA': raw.node('x', {**DATA, 'uuid': 'x'})})
+    yield 'command', raw.command(raw.SERVER_SNAPSHOT, {'STATE': 'END'})
+    yield 'command', raw.command(raw.SNAPSHOT, {'STATE': 'REQUEST_INIT'})
+    yield 'command', raw.command(raw.SNAPSHOT, {'STATE': 'GET', 'ID': uuid})
+    yield 'command', raw.command(raw.SNAPSHOT, {'STATE': 'DONE'})
+    yield 'command', raw.command(raw.DISCONNECT, {'reason': 'go away'})
+    yield 'command', raw.command(raw.CLIENTS_STATE, None)
+
+
+class Scene:
+    """A running session of two, and how to see that nothing happened to it."""
+
+    def __init__(self, server, new_client, witness):
+        self.server = server
+        self.witness = witness
+        self.alice, self.bob = new_client('alice'), new_client('bob')
+        self.uuids = self.alice.host(server.port, CONTENTS)
+        self.bob.join(server.port)
+        self.alice.set_metadata({'chat': 'mine'})
+        wait_until(lambda: self.bob.users()['alice']['metadata'] == {'chat': 'mine'},
+                   'bob sees the metadata')
+        self.graph = self.alice.graph()
+
+    def check_unharmed(self):
+        # Both can still talk to each other, through both connections.
+        uuid = self.alice.add({'still': 'here'})
+        self.bob.wait_graph(lambda graph: uuid in graph, 'still gets nodes')
+        self.bob.delete(uuid)
+        self.alice.wait_graph(lambda graph: uuid not in graph, 'still gets deletes')
+        for client in (self.alice, self.bob):
+            assert values.differences(self.graph, client.graph()) == ''
+            assert not client.status()['exits']
+        assert self.bob.users()['alice']['metadata'] == {'chat': 'mine'}
+        self.server.wait_saved(self.graph)
+        assert not self.witness.exists(), 'code of an enemy has run'
+        for service in (self.server.broker, self.server.snapshotter):
+            assert service.alive()
+            assert service.resident_bytes() < 1 << 30
+
+
+@pytest.fixture
+def scene(server, new_client, tmp_path):
+    return Scene(server, new_client, tmp_path / 'witness')
+
+
+def send(peer, messages):
+    for channel, chunks in messages:
+        (peer.send if channel == 'command' else peer.send_data)(chunks)
+
+
+def test_strangers_change_nothing(scene):
+    for message in orders(scene.uuids[0]):
+        peer = raw.RawPeer(scene.server.port)
+        send(peer, [message])
+        peer.close_when_handled()
+    scene.check_unharmed()
+
+
+def test_strangers_bombs_do_nothing(scene):
+    for bomb in bombs(scene.witness).values():
+        peer = raw.RawPeer(scene.server.port)
+        send(peer, frames(bomb, scene.uuids[0]))
+        peer.close_when_handled()
+    scene.check_unharmed()
+
+
+def test_members_bombs_do_nothing(scene):
+    """From a peer that has logged in and joined; what is refused is not relayed either."""
+    for name, bomb in bombs(scene.witness).items():
+        for channel, chunks in frames(bomb, scene.uuids[0]):
+            peer = raw.RawPeer(scene.server.port)
+            assert peer.login(f'enemy {name}') in ('RUNNING', 'FAILED: client already logged in')
+            send(peer, [(channel, chunks)])
+            peer.close_when_handled()
+            break
+    peer = raw.RawPeer(scene.server.port)
+    assert peer.login('enemy') == 'RUNNING'
+    peer.join()
+    for bomb in bombs(scene.witness).values():
+        send(peer, frames(bomb, scene.uuids[0]))
+    peer.close_when_handled()
+    scene.alice.wait_status(lambda status: status['users'] == ['alice', 'bob'], 'enemies are gone')
+    scene.check_unharmed()
+
+
+def test_shapes_that_would_break_clients_are_not_relayed(scene):
+    uuid = scene.uuids[0]
+    peer = raw.RawPeer(scene.server.port)
+    assert peer.login('enemy') == 'RUNNING'
+    peer.join()
+    set_added_to_a_list = {'set_item_added': {"root['content']['items']": {1, 2}}}
+    send(peer, [
+        ('command', raw.command(raw.DELETE, '', 'enemy')),
+        ('command', raw.command(raw.DELETE, [uuid], 'enemy')),
+        ('command', raw.command(raw.DELETE, None, 'enemy')),
+        ('command', raw.command(raw.RIGHT, {}, 'enemy')),
+        ('command', raw.command(raw.RIGHT, {'uuid': [None, uuid], 'owner': 'enemy'}, 'enemy')),
+        ('command', raw.command(raw.RIGHT, {'uuid': [uuid], 'owner': None}, 'enemy')),
+        ('command', raw.command(raw.METADATA, {'chat': 'forged'}, 'alice')),
+        ('command', raw.command(raw.METADATA, {'chat': 'forged'}, 'nobody')),
+        ('command', raw.command(raw.METADATA, None, 'enemy')),
+        ('command', raw.command(raw.METADATA, ['not', 'a', 'dict'], 'enemy')),
+        ('command', raw.command(raw.SNAPSHOT, {'STATE': 'INIT', 'CATALOG': []}, 'enemy')),
+        ('data', raw.node('', {**DATA, 'uuid': ''})),
+        ('data', raw.node('bad type', {'content': {}, 'links': []})),
+        ('data', raw.node('bad type', {**DATA, 'type_id': 5})),
+        ('data', raw.node('bad data', [1, 2, 3])),
+        ('data', raw.node('bad data', None)),
+        ('data', raw.node('bad dependencies', DATA, dependencies=(uuid,))),
+        ('data', raw.node('bad dependencies', DATA, dependencies=[None])),
+        ('data', raw.command(raw.DELETE, uuid, 'enemy')),
+        ('data', [raw.pickled(raw.COMMIT), uuid.encode(), raw.pickled([]),
+                  raw.pickled(set_added_to_a_list)]),
+        ('data', [raw.pickled(raw.COMMIT), b'no such node', raw.pickled([]), raw.pickled({})]),
+        ('data', [raw.pickled(raw.COMMIT), uuid.encode(), raw.pickled([]), raw.pickled(None)]),
+        ('data', [raw.pickled(raw.NODE)]),
+        ('data', [raw.pickled(99), b'a', b'b']),
+        ('data', [raw.pickled('a string'), b'a', b'b']),
+    ])
+    peer.close_when_handled()
+    scene.alice.wait_status(lambda status: status['users'] == ['alice', 'bob'], 'the enemy is gone')
+    newcomer_sees = scene.alice.graph()
+    assert values.differences(scene.graph, newcomer_sees) == ''
+    scene.check_unharmed()
