@@ -196,8 +196,8 @@ class Driver:
     def do_content(self, uuid):
         return values.encode(self.graph[uuid].data['content'])
 
-    def do_program(self, seed, operations):
-        self.program = RandomEditor(self, seed, operations)
+    def do_program(self, seed, operations, deletes=True):
+        self.program = RandomEditor(self, seed, operations, deletes)
 
     def do_program_log(self):
         return {'edits': self.program.edits, 'counts': self.program.counts}
@@ -250,7 +250,8 @@ class Driver:
 
 
 class RandomEditor:
-    """Edits at random from a seed, one operation a tick.
+    """Edits at random from a seed, one operation in four ticks: a client takes one data message a
+    tick, so three who edited faster would drift apart instead of working together.
 
     Content of its nodes: 'maker' (a name), 'free' (anything; only the maker edits it), 'plain' (a
     dict of small values that everybody edits) and 'seen', a version vector: user -> number of that
@@ -258,10 +259,12 @@ class RandomEditor:
     seen), from which the test decides afterwards which edits were concurrent.
     """
 
-    def __init__(self, driver, seed, operations):
+    def __init__(self, driver, seed, operations, deletes):
         self.driver = driver
         self.rng = random.Random(seed)
+        self.deletes = 5 if deletes else 0
         self.left = operations
+        self.tick = 0
         self.edits = []
         self.counts = {}
 
@@ -269,13 +272,14 @@ class RandomEditor:
         return self.left == 0
 
     def step(self):
-        if self.left == 0:
+        self.tick += 1
+        if self.left == 0 or self.tick % 4 != 0:
             return
         self.left -= 1
         operation = self.rng.choices(
             [self.edit_own, self.edit_any, self.add, self.delete, self.lock, self.unlock,
              self.metadata],
-            weights=[50, 20, 12, 5, 5, 5, 3])[0]
+            weights=[50, 20, 12, self.deletes, 5, 5, 3])[0]
         name = operation.__name__
         try:
             done = operation()

@@ -51,9 +51,9 @@ def test_strangers_may_ask_for_the_version(any_server, new_client):
     assert session_info(any_server)['version'] == '0.9.10'
 
 
-def test_private_only_with_a_password(make_server):
-    assert session_info(make_server(SERVER_PASSWORD='hush').start())['private'] is True
-    assert session_info(make_server(DATA_DIR=make_server().data / 'other').start())['private'] is False
+@pytest.mark.parametrize('settings, private', [({}, False), ({'SERVER_PASSWORD': 'hush'}, True)])
+def test_private_only_with_a_password(make_server, settings, private):
+    assert session_info(make_server(**settings).start())['private'] is private
 
 
 def test_refused_logins(make_server, new_client, new_peer):

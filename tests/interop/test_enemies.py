@@ -24,11 +24,10 @@ class Call:
 
 def bombs(witness):
     """Pickles that would run code, or eat memory, in whoever loads them."""
-    lists = b'\x80\x04]\x94' + b'h\x00' * 10
+    # Lists of ten times the list before, forty levels: few bytes, 10**40 leaves.
     sharing = b'\x80\x04]\x94' + b''.join(
-        b'](' + b'h' + bytes([level]) * 1 + (b'h' + bytes([level])) * 9 + b'e\x94'
-        for level in range(40)) + b'.'
-    return {
+        b'0](' + (b'h' + bytes([level])) * 10 + b'e\x94' for level in range(40)) + b'.'
+    made = {
         'code': pickle.dumps(Call(__import__('os').system, f'touch {witness}'), protocol=4),
         'eval': pickle.dumps(Call(eval, f'open({str(witness)!r}, "w")'), protocol=4),
         'memory': pickle.dumps(Call(list, range(10**9)), protocol=4),
@@ -37,9 +36,15 @@ def bombs(witness):
         'deep': b'\x80\x04' + b'(' * 100000 + b't' * 100000 + b'.',
         'long length': b'\x80\x04\x8e' + b'\xff' * 7 + b'\x7f' + b'abc.',
         'cut off': raw.pickled(DATA)[:-5],
-        'unfinished list': lists,
+        'unfinished list': b'\x80\x04]\x94' + b'h\x00' * 10,
         'empty': b'',
     }
+    # The same inside what is otherwise a node's data in good shape.
+    for name in ('code', 'eval', 'memory', 'bytes', 'sharing', 'deep'):
+        body = made[name].removeprefix(b'\x80\x04').removesuffix(b'.')
+        made[f'{name} in a node'] = (b'\x80\x04}(\x8c\x07type_id\x8c\x05Thing\x8c\x07content' + body
+                                     + b'\x8c\x05links]u.')
+    return made
 
 
 def frames(bomb, uuid):
@@ -133,32 +138,28 @@ def test_strangers_bombs_do_nothing(scene):
     scene.check_unharmed()
 
 
-def test_members_bombs_do_nothing(scene):
-    """From a peer that has logged in and joined; what is refused is not relayed either."""
-    for name, bomb in bombs(scene.witness).items():
-        for channel, chunks in frames(bomb, scene.uuids[0]):
-            peer = raw.RawPeer(scene.server.port)
-            assert peer.login(f'enemy {name}') in ('RUNNING', 'FAILED: client already logged in')
-            send(peer, [(channel, chunks)])
-            peer.close_when_handled()
-            break
-    peer = raw.RawPeer(scene.server.port)
-    assert peer.login('enemy') == 'RUNNING'
-    peer.join()
-    for bomb in bombs(scene.witness).values():
-        send(peer, frames(bomb, scene.uuids[0]))
-    peer.close_when_handled()
+def send_as_members(scene, messages):
+    """Each message from a member of its own, since the server may throw out who sent it."""
+    for number, message in enumerate(messages):
+        peer = raw.RawPeer(scene.server.port)
+        assert peer.login(f'enemy {number}') == 'RUNNING'
+        peer.join()
+        send(peer, [message])
+        peer.close_when_handled()
     scene.alice.wait_status(lambda status: status['users'] == ['alice', 'bob'], 'enemies are gone')
+
+
+def test_members_bombs_do_nothing(scene):
+    """From peers that have logged in and joined; what is refused is not relayed either."""
+    send_as_members(scene, (message for bomb in bombs(scene.witness).values()
+                            for message in frames(bomb, scene.uuids[0])))
     scene.check_unharmed()
 
 
 def test_shapes_that_would_break_clients_are_not_relayed(scene):
     uuid = scene.uuids[0]
-    peer = raw.RawPeer(scene.server.port)
-    assert peer.login('enemy') == 'RUNNING'
-    peer.join()
     set_added_to_a_list = {'set_item_added': {"root['content']['items']": {1, 2}}}
-    send(peer, [
+    send_as_members(scene, [
         ('command', raw.command(raw.DELETE, '', 'enemy')),
         ('command', raw.command(raw.DELETE, [uuid], 'enemy')),
         ('command', raw.command(raw.DELETE, None, 'enemy')),
@@ -186,8 +187,4 @@ def test_shapes_that_would_break_clients_are_not_relayed(scene):
         ('data', [raw.pickled(99), b'a', b'b']),
         ('data', [raw.pickled('a string'), b'a', b'b']),
     ])
-    peer.close_when_handled()
-    scene.alice.wait_status(lambda status: status['users'] == ['alice', 'bob'], 'the enemy is gone')
-    newcomer_sees = scene.alice.graph()
-    assert values.differences(scene.graph, newcomer_sees) == ''
     scene.check_unharmed()

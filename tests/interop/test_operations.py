@@ -159,9 +159,6 @@ def test_second_broker_on_the_same_port(server):
                                      {'SAVE_INTERVAL': 'x'}])
 def test_wrong_settings(tmp_path, logs, program, setting):
     name = next(iter(setting))
-    if (program, name) in {('holdfast-broker', 'SAVE_INTERVAL'),
-                           ('holdfast-snapshotter', 'TIMEOUT')}:
-        pytest.skip('a setting of the other program')
     service = Service(program, tmp_path, {'DATA_DIR': tmp_path / 'data', **setting}, None)
     logs.append(service.log)
     service.start()
@@ -202,12 +199,11 @@ def test_log_files(make_server, tmp_path):
 
 
 @pytest.mark.parametrize('program', ['holdfast-broker', 'holdfast-snapshotter'])
-@pytest.mark.parametrize('flag', ['--help', '--version'])
-def test_help_and_version(tmp_path, program, flag):
-    process = Process(program, [find_binary(program), flag], tmp_path)
+def test_help(tmp_path, program):
+    process = Process(program, [find_binary(program), '--help'], tmp_path)
     process.start()
     process.wait_exit(0)
-    assert program in process.text()
+    assert program in process.text() and 'ADMIN_PASSWORD' in process.text()
 
 
 def test_health(server, new_client):

@@ -346,7 +346,7 @@ def concurrent(edits):
 def test_random_edits_converge(make_server, new_client, seed):
     server = make_server(SAVE_INTERVAL=2).start()
     operations = 4000 if LONG else 1000  # each of three clients
-    editors = [new_client(name, tick=0.005) for name in ('alice', 'bob', 'carol')]
+    editors = [new_client(name, tick=0.003) for name in ('alice', 'bob', 'carol')]
     editors[0].host(server.port, [
         {'maker': 'alice', 'free': {'content': values.mixed_content(index)}, 'plain': {},
          'seen': {}} for index in range(30)])
