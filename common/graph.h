@@ -13,6 +13,7 @@
 
 #include "common/delta.h"
 #include "common/ids.h"
+#include "common/limits.h"
 #include "common/mutation.h"
 #include "common/node.h"
 #include "common/result.h"
@@ -39,13 +40,15 @@ struct Applied {
 class Graph {
 public:
     Graph();
-    explicit Graph(GraphCopy copy);
+    // Of nodes with the same id the last one counts, at the place of the first.
+    explicit Graph(GraphCopy copy, std::size_t parsed_bytes_max = limits::kParsedNodesBytesMax);
     Graph(Graph&&) noexcept;
     Graph& operator=(Graph&&) noexcept;
     ~Graph();
 
     // On an error nothing has changed. NotFound: a PatchNode for a node that is not there; BadInput,
-    // Limit, Unsupported: a delta on which deepdiff would raise, or one that we do not fold exactly.
+    // Limit, Unsupported: a delta on which deepdiff would raise, one that we do not fold exactly, or
+    // one that would leave no str 'type_id' in the data.
     Result<Applied> apply(const Mutation& mutation);
 
     bool initialised() const;
