@@ -47,6 +47,14 @@ inline constexpr std::int64_t kBeatMs = 250;
 inline constexpr std::int64_t kBrokerLostMs = 2'000;
 inline constexpr std::size_t kLineageMax = 10'000;
 
+// Log and health.
+inline constexpr std::size_t kLogLineBytesMax = 4_KiB;
+inline constexpr std::size_t kLogFileBytesMax = 10_MiB;
+inline constexpr std::size_t kLogFilesMax = 5;                // old ones beside the present one
+inline constexpr std::size_t kHttpRequestBytesMax = 16_KiB;
+inline constexpr std::int64_t kHttpRequestMsMax = 2'000;      // from connecting to the answer
+inline constexpr std::size_t kHttpThreads = 4;
+
 static_assert(kMessageBytesMaxBeforeLogin < kMessageBytesMax);
 static_assert(kBrokerLostMs >= 4 * kBeatMs, "a beat or two may be late");
 
