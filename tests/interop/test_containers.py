@@ -63,8 +63,10 @@ class Containers:
 
     def compose(self, *arguments, deadline=300):
         # An empty --env-file: what a developer has in .env is not for this test.
+        empty = self.directory / 'empty.env'
+        empty.touch()
         done = subprocess.run(
-            [*self.command, '--env-file', os.devnull, '-f', str(ROOT / 'compose.yaml'), *arguments],
+            [*self.command, '--env-file', str(empty), '-f', str(ROOT / 'compose.yaml'), *arguments],
             cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, timeout=deadline)
         assert done.returncode == 0, f'compose {arguments[0]}:\n{done.stdout[-4000:]}'
