@@ -36,7 +36,8 @@ public:
     // stops after `messages_max` messages, and once when the handshake is done, so that the owner
     // can look at the identity before anything else happens. Appends whole messages to `messages`
     // and what is to be written back to `reply`, also when it fails: the messages came before what
-    // is wrong, the reply says to the peer what that is. After an error it must not be called again.
+    // is wrong, the reply says to the peer what that is. After an error it must not be called
+    // again.
     virtual common::Result<std::size_t> receive(std::string_view bytes, std::size_t messages_max,
                                                 std::vector<common::Chunks>& messages,
                                                 std::string& reply) = 0;

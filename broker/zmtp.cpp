@@ -147,7 +147,8 @@ std::string describe_stranger(std::string_view bytes) {
         return "an SSH client connected, this port speaks ZeroMQ";
     }
     if (start.starts_with("\0\0"sv) && read_big_endian(start) <= 256) {
-        return "a client of a newer Multi-User (framed TCP, replication 0.9.12 or later) connected, "
+        return "a client of a newer Multi-User (framed TCP, replication 0.9.12 or later) "
+               "connected, "
                "this port speaks ZeroMQ as replication up to 0.9.10 does";
     }
     if (start[0] != '\0' && start[1] == '\0') {
@@ -160,7 +161,9 @@ std::string describe_stranger(std::string_view bytes) {
 
 Zmtp::Zmtp() : message_bytes_max_(limits::kMessageBytesMaxBeforeLogin) {}
 
-std::string Zmtp::hello() { return std::string(kSignature); }
+std::string Zmtp::hello() {
+    return std::string(kSignature);
+}
 
 Result<std::size_t> Zmtp::receive(std::string_view bytes, std::size_t messages_max,
                                   std::vector<Chunks>& messages, std::string& reply) {
@@ -223,7 +226,8 @@ Result<void> Zmtp::check_greeting() {
         std::string_view mechanism = field.substr(0, field.find('\0'));
         if (mechanism != "NULL") {
             return fail(ErrorKind::Unsupported, "the peer wants the ZeroMQ mechanism " +
-                                                    quoted(mechanism) + ", this server speaks NULL");
+                                                    quoted(mechanism) +
+                                                    ", this server speaks NULL");
         }
         state_ = State::Ready;
         greeting_ = std::string();
@@ -264,9 +268,9 @@ Result<void> Zmtp::check_frame(const Header& header, std::size_t bytes_before,
     }
     if ((header.flags & kCommand) != 0) {
         if (header.length > limits::kCommandBytesMax) {
-            return fail(ErrorKind::Limit, "a ZMTP command of " + std::to_string(header.length) +
-                                              " bytes, at most " +
-                                              std::to_string(limits::kCommandBytesMax) + " are taken");
+            return fail(ErrorKind::Limit,
+                        "a ZMTP command of " + std::to_string(header.length) + " bytes, at most " +
+                            std::to_string(limits::kCommandBytesMax) + " are taken");
         }
         return {};
     }
@@ -278,15 +282,16 @@ Result<void> Zmtp::check_frame(const Header& header, std::size_t bytes_before,
                                           std::to_string(limits::kMessageChunksMax) + " frames");
     }
     if (bytes_before > message_bytes_max_ || header.length > message_bytes_max_ - bytes_before) {
-        return fail(ErrorKind::Limit, "a message of more than " +
-                                          std::to_string(message_bytes_max_) + " bytes");
+        return fail(ErrorKind::Limit,
+                    "a message of more than " + std::to_string(message_bytes_max_) + " bytes");
     }
     return {};
 }
 
-// The quick way, for a message that lies in `bytes` as a whole: the number of bytes it took, or 0 if
-// what comes next is something else (a command, or not all there).
-Result<std::size_t> Zmtp::receive_whole(std::string_view bytes, std::vector<Chunks>& messages) const {
+// The quick way, for a message that lies in `bytes` as a whole: the number of bytes it took, or 0
+// if what comes next is something else (a command, or not all there).
+Result<std::size_t> Zmtp::receive_whole(std::string_view bytes,
+                                        std::vector<Chunks>& messages) const {
     std::array<std::string_view, limits::kMessageChunksMax> bodies;
     std::size_t chunks = 0;
     std::size_t total = 0;
@@ -345,8 +350,8 @@ Result<std::size_t> Zmtp::receive_frames(std::string_view bytes, std::size_t mes
             TRY(begin_frame(header));
             rest = bytes.substr(taken);
         }
-        std::string_view body =
-            rest.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(rest.size(), frame_left_)));
+        std::string_view body = rest.substr(
+            0, static_cast<std::size_t>(std::min<std::uint64_t>(rest.size(), frame_left_)));
         if ((frame_.flags & kCommand) != 0) {
             command_ += body;
         } else {

@@ -1,7 +1,7 @@
 #pragma once
 // ZMTP 3.0 and 3.1 (RFC 23, RFC 37), the server's side, mechanism NULL: we are a ROUTER, every peer
-// must be a DEALER. See zmtp.cpp for the grammar. Any other peer is refused with words that say what
-// it seems to be, because "connection closed" helps nobody who typed a wrong port.
+// must be a DEALER. See zmtp.cpp for the grammar. Any other peer is refused with words that say
+// what it seems to be, because "connection closed" helps nobody who typed a wrong port.
 //
 // A message of a peer becomes one piece of memory, of which its chunks are slices; its bytes are
 // copied once (a message that came in many pieces: twice, since memory grows as they come).

@@ -81,7 +81,9 @@ std::string joined(const Chunks& pieces) {
     return out;
 }
 
-std::string encoded(const Chunks& chunks) { return joined(Zmtp().encode(chunks)); }
+std::string encoded(const Chunks& chunks) {
+    return joined(Zmtp().encode(chunks));
+}
 
 Chunks chunks_of(std::initializer_list<std::string> texts) {
     Chunks chunks;
@@ -116,12 +118,15 @@ TEST_CASE("a peer of version 3.0, and one of a later version, are as good") {
 
 TEST_CASE("an identity is optional, binary, and its property's name has no case") {
     Zmtp without;
-    feed(without, kGreeting + "\x04\x1c\x05READY\x0bSocket-Type\0\0\0\x06" "DEALER"s);
+    feed(without, kGreeting +
+                      "\x04\x1c\x05READY\x0bSocket-Type\0\0\0\x06"
+                      "DEALER"s);
     CHECK(without.established());
     CHECK(without.identity().empty());
     Zmtp binary;
     feed(binary, kGreeting +
-                     "\x04\x2d\x05READY\x0bsocket-type\0\0\0\x06" "DEALER\x08IDENTITY\0\0\0\x04\0a\0\xff"s);
+                     "\x04\x2d\x05READY\x0bsocket-type\0\0\0\x06"
+                     "DEALER\x08IDENTITY\0\0\0\x04\0a\0\xff"s);
     CHECK(binary.established());
     CHECK(binary.identity() == "\0a\0\xff"s);
 }
@@ -130,13 +135,14 @@ TEST_CASE("messages of short, long, empty and several frames") {
     Zmtp zmtp;
     establish(zmtp);
     std::string big(300, 'x');
-    Outcome outcome = feed(zmtp, "\x00\x05hello"
-                                 "\x01\x01"
-                                 "a\x01\x00\x00\x02" "bc"
-                                 "\x00\x00"
-                                 "\x02\0\0\0\0\0\0\x01\x2c"s +
-                                     big +
-                                     "\x02\0\0\0\0\0\0\0\x01z"s);
+    Outcome outcome = feed(zmtp,
+                           "\x00\x05hello"
+                           "\x01\x01"
+                           "a\x01\x00\x00\x02"
+                           "bc"
+                           "\x00\x00"
+                           "\x02\0\0\0\0\0\0\x01\x2c"s +
+                               big + "\x02\0\0\0\0\0\0\0\x01z"s);
     REQUIRE(outcome.messages.size() == 5);
     CHECK(text(outcome.messages[0]) == "[hello]");
     CHECK(text(outcome.messages[1]) == "[a][][bc]");
@@ -149,14 +155,21 @@ TEST_CASE("messages of short, long, empty and several frames") {
 TEST_CASE("a message is one piece of memory") {
     Zmtp zmtp;
     establish(zmtp);
-    Chunks message = feed(zmtp, "\x01\x02" "ab\x00\x03" "cde"s).messages.at(0);
+    Chunks message = feed(zmtp,
+                          "\x01\x02"
+                          "ab\x00\x03"
+                          "cde"s)
+                         .messages.at(0);
     CHECK(message[1].data() == message[0].data() + 2);
     CHECK(message[0].owner() == message[1].owner());
 }
 
 TEST_CASE("what we encode is what the RFC says") {
     CHECK(encoded(chunks_of({"hello"})) == "\x00\x05hello"s);
-    CHECK(encoded(chunks_of({"a", "", "bc"})) == "\x01\x01" "a\x01\x00\x00\x02" "bc"s);
+    CHECK(encoded(chunks_of({"a", "", "bc"})) ==
+          "\x01\x01"
+          "a\x01\x00\x00\x02"
+          "bc"s);
     CHECK(encoded(chunks_of({std::string(255, 'x')})) == "\x00\xff"s + std::string(255, 'x'));
     CHECK(encoded(chunks_of({std::string(256, 'x'), "y"})) ==
           "\x03\0\0\0\0\0\0\x01\0"s + std::string(256, 'x') + "\x00\x01y"s);
@@ -183,10 +196,15 @@ TEST_CASE("a message is encoded once, however many get it") {
 
 TEST_CASE("every way to cut a conversation in two, and byte by byte, gives the same") {
     std::string big(700, 'q');
-    std::string conversation =
-        kGreeting + kReadyOfDealer + "\x00\x05hello"s + "\x01\x01" "a"s + "\x04\x09\x04PING\0\x0a" "cc"s +
-        "\x00\x02" "bc"s + "\x04\x07\x04PING\0\0"s + encoded(chunks_of({"x", big, "", "y"})) +
-        "\x04\x06\x04PONGz"s + "\x00\x00"s;
+    std::string conversation = kGreeting + kReadyOfDealer + "\x00\x05hello"s +
+                               "\x01\x01"
+                               "a"s +
+                               "\x04\x09\x04PING\0\x0a"
+                               "cc"s +
+                               "\x00\x02"
+                               "bc"s +
+                               "\x04\x07\x04PING\0\0"s + encoded(chunks_of({"x", big, "", "y"})) +
+                               "\x04\x06\x04PONGz"s + "\x00\x00"s;
     auto check = [&](std::initializer_list<std::string_view> parts, std::size_t messages_max) {
         Zmtp zmtp;
         Outcome all;
@@ -203,7 +221,8 @@ TEST_CASE("every way to cut a conversation in two, and byte by byte, gives the s
         CHECK(text(all.messages[1]) == "[a][bc]");
         CHECK(text(all.messages[2]) == "[x][" + big + "][][y]");
         CHECK(text(all.messages[3]) == "[]");
-        CHECK(all.reply == kGreetingRest + kReadyOfRouter + "\x04\x07\x04PONGcc"s + "\x04\x05\x04PONG"s);
+        CHECK(all.reply ==
+              kGreetingRest + kReadyOfRouter + "\x04\x07\x04PONGcc"s + "\x04\x05\x04PONG"s);
         CHECK(zmtp.silence_max() == common::Millis(0));
     };
     std::string_view whole = conversation;
@@ -227,7 +246,11 @@ TEST_CASE("it stops after so many messages, and after the handshake") {
     Zmtp zmtp;
     std::vector<Chunks> messages;
     std::string reply;
-    std::string bytes = kGreeting + kReadyOfDealer + "\0\x01" "a\0\x01" "b\0\x01" "c"s;
+    std::string bytes = kGreeting + kReadyOfDealer +
+                        "\0\x01"
+                        "a\0\x01"
+                        "b\0\x01"
+                        "c"s;
     std::size_t handshake = kGreeting.size() + kReadyOfDealer.size();
     CHECK(*zmtp.receive(bytes, 2, messages, reply) == handshake);
     CHECK(zmtp.established());
@@ -238,7 +261,10 @@ TEST_CASE("it stops after so many messages, and after the handshake") {
 TEST_CASE("PING is answered with its context, its TTL is kept") {
     Zmtp zmtp;
     establish(zmtp);
-    CHECK(feed(zmtp, "\x04\x0f\x04PING\x01\x2c" "12345678"s).reply == "\x04\x0d\x04PONG12345678"s);
+    CHECK(feed(zmtp,
+               "\x04\x0f\x04PING\x01\x2c"
+               "12345678"s)
+              .reply == "\x04\x0d\x04PONG12345678"s);
     CHECK(zmtp.silence_max() == common::Millis(30'000));
     CHECK(feed(zmtp, "\x04\x05\x04PING"s).error == "a ZMTP PING of a wrong size");
 }
@@ -246,7 +272,10 @@ TEST_CASE("PING is answered with its context, its TTL is kept") {
 TEST_CASE("an unknown command is ignored, a nameless one is not") {
     Zmtp zmtp;
     establish(zmtp);
-    CHECK(feed(zmtp, "\x04\x06\x05OTHER\0\x01" "a"s).messages.size() == 1);
+    CHECK(feed(zmtp,
+               "\x04\x06\x05OTHER\0\x01"
+               "a"s)
+              .messages.size() == 1);
     CHECK(!feed(zmtp, "\x04\x03\x00zz"s).error.empty());
     Zmtp other;
     establish(other);
@@ -278,9 +307,15 @@ TEST_CASE("who is no client is told apart") {
     refused("\x16\x03\x01\x02\x00\x01\x00"sv, "TLS");
     refused("GET / HTTP/1.1\r\n"sv, "HTTP");
     refused("SSH-2.0-OpenSSH"sv, "SSH");
-    refused("\0\0\0\x10" "0123456789abcdefC"sv, "framed TCP");
+    refused(
+        "\0\0\0\x10"
+        "0123456789abcdefC"sv,
+        "framed TCP");
     refused("\x01\0\x01\0"sv, "ZMTP 1.0");
-    refused("\xff\0\0\0\0\0\0\0\x11\0" "0123456789abcdef"sv, "ZMTP 1.0");
+    refused(
+        "\xff\0\0\0\0\0\0\0\x11\0"
+        "0123456789abcdef"sv,
+        "ZMTP 1.0");
     refused(kSignature + "\x01\x05\0\0"s, "ZMTP 2.0");
     refused("\x80\x81\x82\x83"sv, "'\\x80\\x81\\x82\\x83'");
     std::string plain = kGreeting;
@@ -292,22 +327,26 @@ TEST_CASE("who is no client is told apart") {
 }
 
 TEST_CASE("another socket type is refused, and the peer is told so") {
-    Outcome outcome =
-        feed_new(kGreeting + "\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03REQ"s);
+    Outcome outcome = feed_new(kGreeting + "\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03REQ"s);
     CHECK(outcome.error.find("'REQ'") != std::string::npos);
     CHECK(outcome.kind == ErrorKind::Unsupported);
     CHECK(outcome.reply.substr(kGreetingRest.size()) ==
-          "\x04\x2c\x05" "ERROR\x25this server takes DEALER sockets only"s);
+          "\x04\x2c\x05"
+          "ERROR\x25this server takes DEALER sockets only"s);
     CHECK(feed_new(kGreeting + "\x04\x06\x05READY"s).error.find("''") != std::string::npos);
-    CHECK(feed_new(kGreeting + "\x04\x0a\x05" "ERROR\x03" "400"s).error.find("'400'") !=
-          std::string::npos);
+    CHECK(feed_new(kGreeting + "\x04\x0a\x05"
+                               "ERROR\x03"
+                               "400"s)
+              .error.find("'400'") != std::string::npos);
 }
 
 TEST_CASE("properties that are cut off, or too long an identity, are refused") {
     CHECK(!feed_new(kGreeting + "\x04\x09\x05READY\x0bSo"s).error.empty());
     CHECK(!feed_new(kGreeting + "\x04\x16\x05READY\x0bSocket-Type\xff\xff\xff\xff"s).error.empty());
     auto ready = [](std::size_t identity_bytes) {
-        std::string body = "\x05READY\x0bSocket-Type\0\0\0\x06" "DEALER\x08Identity\0\0"s;
+        std::string body =
+            "\x05READY\x0bSocket-Type\0\0\0\x06"
+            "DEALER\x08Identity\0\0"s;
         body += static_cast<char>(identity_bytes >> 8);
         body += static_cast<char>(identity_bytes & 0xff);
         body += std::string(identity_bytes, 'i');
@@ -333,8 +372,8 @@ TEST_CASE("the bound of a message holds at the exact byte, before its body comes
         std::string start = long_header(true, first) + std::string(first, 'a');
         Zmtp fits;
         establish(fits);
-        Outcome good = feed(fits, start + long_header(false, bound - first) +
-                                      std::string(bound - first, 'b'));
+        Outcome good =
+            feed(fits, start + long_header(false, bound - first) + std::string(bound - first, 'b'));
         CHECK(good.error.empty());
         CHECK(good.messages.size() == 1);
         Zmtp over;
@@ -346,7 +385,9 @@ TEST_CASE("the bound of a message holds at the exact byte, before its body comes
     Zmtp raised;
     establish(raised);
     raised.set_message_bytes_max(bound + 1);
-    CHECK(feed(raised, long_header(false, bound + 1) + std::string(bound + 1, 'b')).messages.size() == 1);
+    CHECK(
+        feed(raised, long_header(false, bound + 1) + std::string(bound + 1, 'b')).messages.size() ==
+        1);
     Zmtp huge;
     establish(huge);
     CHECK(feed(huge, long_header(true, 0) + "\x02\xff\xff\xff\xff\xff\xff\xff\xff"s).kind ==
@@ -378,7 +419,11 @@ TEST_CASE("frames with MORE without end are refused") {
 TEST_CASE("messages before what is wrong are not lost") {
     Zmtp zmtp;
     establish(zmtp);
-    Outcome outcome = feed(zmtp, "\0\x01" "a\0\x01" "b\x08\x01" "c"s);
+    Outcome outcome = feed(zmtp,
+                           "\0\x01"
+                           "a\0\x01"
+                           "b\x08\x01"
+                           "c"s);
     CHECK(!outcome.error.empty());
     CHECK(outcome.messages.size() == 2);
 }

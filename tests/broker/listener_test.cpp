@@ -1,0 +1,545 @@
+#include "broker/listener.h"
+
+#include <arpa/inet.h>
+#include <doctest/doctest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <functional>
+
+using broker::Channel;
+using broker::EncodedMessage;
+using broker::Incoming;
+using broker::Listener;
+using broker::ListenerOptions;
+using common::Bytes;
+using common::Instant;
+using common::Millis;
+namespace limits = common::limits;
+using namespace std::string_literals;
+
+namespace {
+
+const std::string kGreeting = "\xff\0\0\0\0\0\0\0\x01\x7f\x03\x01NULL"s + std::string(48, '\0');
+const std::size_t kServerHandshakeBytes = 64 + 2 + 41;
+
+std::string ready(const std::string& identity) {
+    std::string body =
+        "\x05READY\x0bSocket-Type\0\0\0\x06"
+        "DEALER\x08Identity\0\0\0"s +
+        static_cast<char>(identity.size()) + identity;
+    return "\x04"s + static_cast<char>(body.size()) + body;
+}
+
+std::string frame(const std::string& text) {
+    return "\0"s + static_cast<char>(text.size()) + text;
+}
+
+EncodedMessage message_of(std::string text) {
+    return EncodedMessage({Bytes(std::move(text))});
+}
+
+// A client made of a plain socket, blocking.
+class Client {
+public:
+    explicit Client(std::uint16_t port) : descriptor_(::socket(AF_INET, SOCK_STREAM, 0)) {
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_port = htons(port);
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        REQUIRE(::connect(descriptor_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+    }
+    Client(std::uint16_t port, const std::string& identity) : Client(port) {
+        say(kGreeting + ready(identity));
+    }
+    Client(const Client&) = delete;
+    ~Client() { hang_up(); }
+
+    void say(std::string_view bytes) {
+        REQUIRE(::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL) ==
+                static_cast<ssize_t>(bytes.size()));
+    }
+    // What has come by now; the end of the connection sets ended.
+    std::string hear() {
+        std::string heard(1 << 20, '\0');
+        ssize_t size = ::recv(descriptor_, heard.data(), heard.size(), MSG_DONTWAIT);
+        ended = size == 0 || (size < 0 && errno != EAGAIN);
+        heard.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+        return heard;
+    }
+    void hang_up() {
+        if (descriptor_ >= 0) {
+            ::close(descriptor_);
+        }
+        descriptor_ = -1;
+    }
+    // Unread input makes the kernel send a reset instead of an orderly end.
+    void reset() {
+        linger option{1, 0};
+        ::setsockopt(descriptor_, SOL_SOCKET, SO_LINGER, &option, sizeof option);
+        hang_up();
+    }
+
+    bool ended = false;
+
+private:
+    int descriptor_;
+};
+
+struct Fixture {
+    explicit Fixture(ListenerOptions options = {}) : listener(options) {
+        for (std::size_t i = 0; i < broker::kChannels; ++i) {
+            auto port = listener.listen(Channel(i), "127.0.0.1", 0);
+            REQUIRE(port.has_value());
+            ports[i] = *port;
+        }
+    }
+
+    std::uint16_t port(Channel channel = Channel::Data) const {
+        return ports[static_cast<std::size_t>(channel)];
+    }
+
+    // Turns of the loop until `done` or far too long.
+    void turn(std::size_t messages_max = 1000) {
+        if (!listener.pending()) {
+            pollfd waited{listener.epoll_descriptor(), POLLIN, 0};
+            ::poll(&waited, 1, 10);
+        }
+        std::size_t before = events.size();
+        listener.poll(now, messages_max, events);
+        std::size_t messages = 0;
+        for (std::size_t i = before; i < events.size(); ++i) {
+            messages += events[i].kind == Incoming::Kind::Message ? 1U : 0U;
+        }
+        REQUIRE(messages <= messages_max);
+        listener.flush(now);
+    }
+    void until(const std::function<bool()>& done, std::size_t messages_max = 1000) {
+        auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+        while (!done()) {
+            REQUIRE(std::chrono::steady_clock::now() < deadline);
+            turn(messages_max);
+        }
+    }
+    void until_events(std::size_t count) {
+        until([&] { return events.size() >= count; });
+        REQUIRE(events.size() == count);
+    }
+    // One line for each event since the last call: kind, identity, what it carried.
+    std::string story() {
+        std::string lines;
+        for (const Incoming& event : std::exchange(events, {})) {
+            switch (event.kind) {
+                case Incoming::Kind::Opened:
+                    lines += "opened " + event.identity;
+                    break;
+                case Incoming::Kind::Message:
+                    lines += event.identity + ":";
+                    for (const Bytes& chunk : event.chunks) {
+                        lines += " " + std::string(chunk.view());
+                    }
+                    break;
+                case Incoming::Kind::Closed:
+                    lines += "closed " + event.identity + ": " + event.reason;
+                    break;
+                case Incoming::Kind::Refused:
+                    lines += "refused: " + event.reason;
+                    break;
+            }
+            lines += "\n";
+        }
+        return lines;
+    }
+
+    Instant now{Millis(1'000'000)};
+    Listener listener;
+    std::array<std::uint16_t, broker::kChannels> ports{};
+    std::vector<Incoming> events;
+};
+
+}  // namespace
+
+TEST_CASE("a client opens, speaks, is answered, and closes") {
+    Fixture f;
+    Client client(f.port(), "anna");
+    client.say(frame("hello") + frame("world"));
+    f.until_events(3);
+    CHECK(f.events[0].channel == Channel::Data);
+    CHECK(f.events[0].peer.starts_with("127.0.0.1:"));
+    CHECK(f.story() == "opened anna\nanna: hello\nanna: world\n");
+    CHECK(f.listener.connected(Channel::Data, "anna"));
+    CHECK(!f.listener.connected(Channel::Command, "anna"));
+    CHECK(!f.listener.send(Channel::Command, "anna", message_of("x")));
+    CHECK(f.listener.send(Channel::Data, "anna", message_of("answer")));
+    std::string heard;
+    f.until([&] {
+        heard += client.hear();
+        return heard.size() >= kServerHandshakeBytes + 8;
+    });
+    CHECK(heard.substr(kServerHandshakeBytes) == frame("answer"));
+    CHECK(f.listener.sent_messages(Channel::Data, "anna") == 1);
+    client.hang_up();
+    f.until_events(1);
+    CHECK(f.events[0].statistics.messages_out == 1);
+    CHECK(f.story() == "closed anna: closed by the client\n");
+    CHECK(f.listener.connections() == 0);
+}
+
+TEST_CASE("one identity on three channels is three connections") {
+    Fixture f;
+    Client command(f.port(Channel::Command), "anna");
+    Client data(f.port(Channel::Data), "anna");
+    Client heartbeat(f.port(Channel::Heartbeat), "anna");
+    f.until_events(3);
+    command.hang_up();
+    f.until_events(4);
+    CHECK(f.events[3].channel == Channel::Command);
+    CHECK(f.listener.connected(Channel::Data, "anna"));
+    CHECK(f.listener.connected(Channel::Heartbeat, "anna"));
+}
+
+TEST_CASE("a client without identity gets one, another each time") {
+    Fixture f;
+    Client one(f.port(), "");
+    Client other(f.port(), "");
+    f.until_events(2);
+    CHECK(f.events[0].identity.size() == 16);
+    CHECK(f.events[1].identity.size() == 16);
+    CHECK(f.events[0].identity != f.events[1].identity);
+    CHECK(f.listener.send(Channel::Data, f.events[0].identity, message_of("x")));
+}
+
+TEST_CASE("everything sent before a close or a reset is delivered before Closed") {
+    for (bool reset : {false, true}) {
+        Fixture f;
+        Client client(f.port(), "anna");
+        f.until_events(1);
+        std::string sent;
+        for (int i = 0; i < 1000; ++i) {
+            sent += frame("edit");
+        }
+        client.say(sent);
+        // The kernel gets these to a closed or reset connection, whichever comes first.
+        f.listener.send(Channel::Data, "anna", message_of("x"));
+        reset ? client.reset() : client.hang_up();
+        f.until([&] { return f.events.back().kind == Incoming::Kind::Closed; }, 7);
+        CHECK(f.events.size() == 1002);
+        CHECK(f.events.back().statistics.messages_in == 1000);
+    }
+}
+
+TEST_CASE("many senders take turns; nobody is forgotten") {
+    Fixture f;
+    Client loud(f.port(), "loud");
+    f.until_events(1);
+    std::string much;
+    for (int i = 0; i < 10'000; ++i) {
+        much += frame("x");
+    }
+    loud.say(much);
+    Client quiet(f.port(), "quiet");
+    quiet.say(frame("I"));
+    f.until([&] { return f.events.size() == 1 + 10'000 + 2; }, 100);
+    std::size_t quiet_at = 0;
+    for (std::size_t i = 0; i < f.events.size(); ++i) {
+        if (f.events[i].kind == Incoming::Kind::Message && f.events[i].identity == "quiet") {
+            quiet_at = i;
+        }
+    }
+    CHECK(quiet_at > 0);
+    CHECK(quiet_at < 5'000);
+}
+
+TEST_CASE("a new connection takes the identity over; the old one is read empty first") {
+    Fixture f;
+    Client old(f.port(), "anna");
+    f.until_events(1);
+    old.say(frame("old 1") + frame("old 2"));
+    Client young(f.port(), "anna");
+    young.say(frame("young"));
+    f.until_events(6);
+    CHECK(f.story() ==
+          "opened anna\nanna: old 1\nanna: old 2\n"
+          "closed anna: replaced by a new connection of the same client\n"
+          "opened anna\nanna: young\n");
+    f.until([&] {
+        old.hear();
+        return old.ended;
+    });
+    CHECK(f.listener.counters().replaced == 1);
+    CHECK(f.listener.connections() == 1);
+    CHECK(f.listener.send(Channel::Data, "anna", message_of("hello")));
+    f.until([&] { return young.hear().find("hello") != std::string::npos; });
+}
+
+TEST_CASE("who takes the identity over may be gone already") {
+    Fixture f;
+    Client old(f.port(), "anna");
+    f.until_events(1);
+    Client young(f.port(), "anna");
+    young.say(frame("young"));
+    young.reset();
+    Client youngest(f.port(), "anna");
+    youngest.say(frame("youngest"));
+    f.until([&] {
+        return f.events.back().kind == Incoming::Kind::Message &&
+               f.events.back().chunks[0].view() == "youngest";
+    });
+    // Each that opened was closed before the next opened.
+    bool open = false;
+    for (const Incoming& event : f.events) {
+        if (event.kind == Incoming::Kind::Opened) {
+            CHECK(!open);
+            open = true;
+        } else if (event.kind == Incoming::Kind::Closed) {
+            CHECK(open);
+            open = false;
+        }
+    }
+    CHECK(open);
+}
+
+TEST_CASE("strangers are refused with a reason, and DEALERs only are taken") {
+    Fixture f;
+    Client browser(f.port());
+    browser.say("GET / HTTP/1.1\r\n\r\n");
+    f.until_events(1);
+    CHECK(f.story().find("HTTP") != std::string::npos);
+    Client request(f.port());
+    request.say(kGreeting + "\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03REQ"s);
+    f.until_events(1);
+    CHECK(f.story().find("'REQ'") != std::string::npos);
+    std::string heard;
+    f.until([&] {
+        heard += request.hear();
+        return request.ended;
+    });
+    CHECK(heard.find("ERROR") != std::string::npos);
+    request.hang_up();
+    browser.hang_up();
+    f.until([&] { return f.listener.connections() == 0; });
+    CHECK(f.listener.counters().refused == 2);
+}
+
+TEST_CASE("who connects and goes without a word is no event") {
+    Fixture f;
+    { Client scan(f.port()); }
+    f.until([&] { return f.listener.counters().accepted == 1 && f.listener.connections() == 0; });
+    CHECK(f.events.empty());
+}
+
+TEST_CASE("a handshake that never comes ends at its deadline") {
+    Fixture f;
+    Client silent(f.port());
+    f.until([&] { return f.listener.connections() == 1; });
+    f.now += Millis(limits::kHandshakeMsMax - 1);
+    f.turn();
+    CHECK(f.events.empty());
+    f.now += Millis(Listener::kSweepMs);
+    f.until_events(1);
+    CHECK(f.story() == "refused: no ZeroMQ handshake within 10000 ms\n");
+    f.now += Millis(10'000);  // it does not close either
+    f.until([&] { return f.listener.connections() == 0; });
+}
+
+TEST_CASE("the bound of a message is small before the login, and is raised on all channels") {
+    Fixture f;
+    auto long_frame = [](std::size_t size) {
+        std::string header = "\x02"s;
+        for (int shift = 56; shift >= 0; shift -= 8) {
+            header += static_cast<char>(size >> shift & 0xff);
+        }
+        return header + std::string(size, 'x');
+    };
+    const std::size_t size = limits::kMessageBytesMaxBeforeLogin + 1;
+    Client stranger(f.port(), "anna");
+    f.until_events(1);
+    stranger.say(long_frame(size));
+    f.until_events(2);
+    CHECK(f.story().find("more than 65536 bytes") != std::string::npos);
+
+    Client command(f.port(Channel::Command), "anna");
+    f.until_events(1);
+    f.listener.set_message_bytes_max("anna", 1 << 20);
+    Client data(f.port(Channel::Data), "anna");
+    data.say(long_frame(size));
+    command.say(long_frame(size));
+    f.until_events(4);
+    f.listener.forget("anna");
+    data.say(long_frame(size));
+    f.until_events(5);
+    CHECK(f.events[4].kind == Incoming::Kind::Closed);
+}
+
+TEST_CASE("a queue that is full closes its client, with what it had sent") {
+    Fixture f({.queue_bytes_max = 100'000});
+    Client client(f.port(), "anna");
+    f.until_events(1);
+    client.say(frame("edit"));
+    std::size_t sent = 0;
+    while (f.listener.send(Channel::Data, "anna", message_of(std::string(1000, 'x')))) {
+        REQUIRE(++sent < 1000);
+    }
+    CHECK(!f.listener.connected(Channel::Data, "anna"));
+    CHECK(f.listener.pending());
+    f.until_events(3);
+    CHECK(f.events[1].kind == Incoming::Kind::Message);
+    CHECK(f.events[2].reason == "outgoing queue full (100000 bytes)");
+    CHECK(f.events[2].statistics.messages_queued == sent);
+    CHECK(f.listener.counters().overflowed == 1);
+}
+
+TEST_CASE("a client that takes nothing is closed after the time it has") {
+    Fixture f;
+    Client client(f.port(), "anna");
+    f.until_events(1);
+    EncodedMessage big = message_of(std::string(10 << 20, 'x'));
+    for (int i = 0; i < 5; ++i) {
+        REQUIRE(f.listener.send(Channel::Data, "anna", big));
+    }
+    auto bytes_out = [&] { return f.listener.statistics(Channel::Data, "anna")->bytes_out; };
+    std::uint64_t before = 0;
+    do {  // until the kernel takes no more
+        before = bytes_out();
+        f.turn();
+    } while (f.listener.pending() || bytes_out() != before);
+    f.now += Millis(limits::kClientStallMsMax - 1000);
+    f.turn();
+    CHECK(f.listener.connected(Channel::Data, "anna"));
+    client.hear();  // some progress, and the time begins anew
+    f.until([&] {
+        client.hear();
+        return bytes_out() != before;
+    });
+    f.now += Millis(limits::kClientStallMsMax - 1000);
+    f.turn();
+    CHECK(f.listener.connected(Channel::Data, "anna"));
+    f.now += Millis(2000);
+    f.until_events(2);
+    CHECK(f.events[1].reason.find("took nothing for 120000 ms") == 0);
+    CHECK(f.events[1].statistics.messages_queued > 0);
+}
+
+TEST_CASE("a client that promised to be heard of is closed when it is silent") {
+    Fixture f;
+    Client client(f.port(), "anna");
+    client.say("\x04\x07\x04PING\0\x32"s);  // 5 s
+    f.until_events(1);
+    std::string heard;
+    f.until([&] {
+        heard += client.hear();
+        return heard.find("PONG") != std::string::npos;
+    });
+    f.now += Millis(4'900);
+    f.turn();
+    CHECK(f.events.size() == 1);
+    f.now += Millis(500);
+    f.until_events(2);
+    CHECK(f.events[1].reason == "silent for longer than it had promised");
+}
+
+TEST_CASE("a paused client waits, and its end is not lost") {
+    Fixture f;
+    Client client(f.port(), "anna");
+    f.until_events(1);
+    f.listener.pause_reading(Channel::Data, "anna");
+    client.say(frame("one"));
+    client.reset();
+    for (int i = 0; i < 20; ++i) {
+        f.turn();
+    }
+    CHECK(f.events.size() == 1);
+    pollfd waited{f.listener.epoll_descriptor(), POLLIN, 0};
+    CHECK(::poll(&waited, 1, 0) == 0);  // it does not spin either
+    f.listener.resume_reading(Channel::Data, "anna");
+    f.until([&] { return f.events.back().kind == Incoming::Kind::Closed; });
+}
+
+TEST_CASE("a client that is thrown out gets the words before, and its identity is free at once") {
+    Fixture f;
+    Client client(f.port(), "anna");
+    f.until_events(1);
+    REQUIRE(f.listener.send(Channel::Data, "anna", message_of("kicked")));
+    f.listener.close_after_flush(Channel::Data, "anna", "kicked by an admin", f.now + Millis(5000));
+    client.say(frame("not heard any more"));
+    CHECK(!f.listener.connected(Channel::Data, "anna"));
+    f.until_events(2);
+    CHECK(f.events[1].reason == "kicked by an admin");
+    std::string heard;
+    f.until([&] {
+        heard += client.hear();
+        return client.ended;
+    });
+    CHECK(heard.substr(kServerHandshakeBytes) == frame("kicked"));
+    Client again(f.port(), "anna");
+    f.until_events(3);
+    CHECK(f.events[2].kind == Incoming::Kind::Opened);
+    CHECK(f.listener.connections() == 2);
+    f.now += Millis(5001);  // the first has not closed its end
+    f.until([&] { return f.listener.connections() == 1; });
+}
+
+TEST_CASE("more connections than the bound are closed at once, and counted") {
+    Fixture f({.connections_max = 2});
+    Client one(f.port(), "one");
+    Client two(f.port(), "two");
+    f.until_events(2);
+    Client three(f.port());
+    f.until([&] {
+        three.hear();
+        return three.ended;
+    });
+    CHECK(f.listener.counters().too_many == 1);
+    one.hang_up();
+    f.until_events(3);
+    Client four(f.port(), "four");
+    f.until_events(4);
+}
+
+TEST_CASE("out of descriptors: no spinning, and the next try succeeds") {
+    Fixture f;
+    Client waiting(f.port(), "anna");
+    rlimit before{};
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+    rlimit none = before;
+    int next = ::dup(0);
+    REQUIRE(next >= 0);
+    ::close(next);
+    none.rlim_cur = static_cast<rlim_t>(next);
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+    f.until([&] { return f.listener.counters().accept_failures > 0; });
+    for (int i = 0; i < 20; ++i) {
+        f.turn();
+    }
+    pollfd waited{f.listener.epoll_descriptor(), POLLIN, 0};
+    CHECK(::poll(&waited, 1, 0) == 0);
+    CHECK(f.listener.counters().accept_failures == 1);
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+    f.now += Millis(1000);
+    f.until_events(1);
+    CHECK(f.story() == "opened anna\n");
+}
+
+TEST_CASE("a port in use is an error that says so, and what to do") {
+    Fixture f;
+    auto second = f.listener.listen(Channel::Data, "127.0.0.1", f.port());
+    REQUIRE(!second);
+    CHECK(second.error().kind == common::ErrorKind::Busy);
+    CHECK(second.error().what.find("port " + std::to_string(f.port()) + " is in use") == 0);
+    CHECK(second.error().what.find("PORT") != std::string::npos);
+    CHECK(!f.listener.listen(Channel::Data, "203.0.113.7", 0));
+}
+
+TEST_CASE("after stop_listening clients stay, and nobody comes") {
+    Fixture f;
+    Client client(f.port(), "anna");
+    f.until_events(1);
+    f.listener.stop_listening();
+    client.say(frame("still here"));
+    f.until_events(2);
+    CHECK(f.story() == "opened anna\nanna: still here\n");
+}
