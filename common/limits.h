@@ -38,6 +38,9 @@ inline constexpr std::size_t kNodesMax = 1'000'000;
 inline constexpr std::size_t kParsedNodesBytesMax = 256_MiB;  // nodes under edit that stay parsed
 inline constexpr std::size_t kTombstonesMax = 100'000;
 
+// Session files. Reading one takes memory for it twice, once as a whole and once as nodes.
+inline constexpr std::size_t kSessionFileInflatedBytesMax = 32_GiB;
+
 // Feed and link.
 inline constexpr std::size_t kRingBytesMax = 256_MiB;         // recent records a TAIL can be cut from
 inline constexpr std::size_t kEarlyRecordsBytesMax = 64_MiB;  // live records kept during a resync

@@ -45,10 +45,10 @@ struct WantSave {
     std::string reason;  // "after_resync", "mirror_error", "broker_lost", "manual:...", "shutdown"
     std::uint64_t request = 0;  // of a SaveNow that wants an answer, else 0
 };
-struct BrokerLost {};       // no beat for limits::kBrokerLostMs; once
-struct BrokerBack {};       // after BrokerLost, or the first beat of all
-struct BrokerStopping {};   // it says so: its final position will follow
-struct BrokerStopped {};    // its final position is reached: nothing comes any more
+struct BrokerLost {};      // no beat for limits::kBrokerLostMs; once
+struct BrokerBack {};      // after BrokerLost, or the first beat of all
+struct BrokerStopping {};  // it says so: its final position will follow
+struct BrokerStopped {};   // its final position is reached: nothing comes any more
 struct Resynced {
     std::string how;  // "tail of 12 records", "whole graph of 300 nodes"
 };

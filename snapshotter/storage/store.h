@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/graph.h"
@@ -109,10 +110,46 @@ public:
 private:
     Store(FileSystem& files, StoreOptions options, std::unique_ptr<FileLock> lock);
 
+    struct State;
+    struct Written;
+    std::string path(const std::string& name) const;
+    common::Result<common::SessionFile> load(const std::string& file);
+    common::Result<std::string> quarantine(const std::string& directory, const std::string& name,
+                                           common::WallTime now);
+
+    common::Result<void> recover_leftovers();
+    common::Result<std::optional<Metadata>> recover_metadata(std::vector<std::string>& notes);
+    void recover_current(common::SessionFile session, const FileInfo& info, common::WallTime now,
+                         common::Epoch fresh_epoch, Recovered& recovered);
+    common::Result<void> recover_older(common::WallTime now, common::Epoch fresh_epoch,
+                                       std::vector<common::Error>& damage, Recovered& recovered);
+    common::Result<std::optional<std::pair<std::string, common::SessionFile>>> recover_backup(
+        const std::vector<std::string>& names, std::vector<common::Error>& damage,
+        std::vector<std::string>& damaged);
+    common::Result<void> recover_nothing(const std::vector<std::string>& backups,
+                                         const std::vector<common::Error>& damage,
+                                         const Recovered& recovered);
+
+    bool is_saved(const common::Result<FileInfo>& present, const common::SessionStamp& stamp);
+    common::Result<Written> write_session(const std::string& directory, const std::string& name,
+                                          const common::GraphCopy& graph,
+                                          const common::SessionStamp& stamp,
+                                          SaveReport::Times& took);
+    common::Result<std::string> pin_current(common::WallTime now);
+    common::Result<void> save_what_is_replaced(const common::Result<FileInfo>& present,
+                                               common::Timeline timeline, common::WallTime now,
+                                               std::vector<std::string>& warnings);
+    common::Result<void> save_session(const SaveRequest& request, const common::SessionStamp& stamp,
+                                      SaveReport& report, common::Bytes& bytes);
+    common::Result<void> save_backup(const common::SessionStamp& stamp, const common::Bytes& bytes,
+                                     SaveReport& report);
+    common::Result<void> save_metadata(const SaveRequest& request,
+                                       const common::SessionStamp& stamp, const SaveReport& report);
+    common::Result<void> save_retention(common::WallTime now, SaveReport& report);
+
     FileSystem& files_;
     StoreOptions options_;
     std::unique_ptr<FileLock> lock_;
-    struct State;
     std::unique_ptr<State> state_;
 };
 
