@@ -46,8 +46,8 @@ void send(zmq::socket_t& router, const std::string& identity, Message& message) 
     for (std::size_t at = 0; at < message.size(); ++at) {
         zmq::message_t copy;
         copy.copy(message[at]);
-        router.send(std::move(copy), at + 1 < message.size() ? zmq::send_flags::sndmore
-                                                             : zmq::send_flags::none);
+        router.send(std::move(copy),
+                    at + 1 < message.size() ? zmq::send_flags::sndmore : zmq::send_flags::none);
     }
 }
 

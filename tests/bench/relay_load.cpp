@@ -181,9 +181,7 @@ struct Peer {
         return running;
     }
 
-    void enter() {
-        login() ? static_cast<void>(join()) : host();
-    }
+    void enter() { login() ? static_cast<void>(join()) : host(); }
 
     void host() {
         send(command, read_messages(directory + "/upload_init")[0]);
@@ -273,7 +271,8 @@ void run_sender(Peer& peer, int rate, Run& run) {
     for (std::uint64_t number = 0; !run.stop; ++number) {
         if (rate > 0) {
             std::this_thread::sleep_until(
-                start + std::chrono::nanoseconds(1'000'000'000LL * static_cast<std::int64_t>(number) / rate));
+                start + std::chrono::nanoseconds(1'000'000'000LL *
+                                                 static_cast<std::int64_t>(number) / rate));
         }
         for (std::uint64_t there = run.everywhere;
              rate == 0 && number >= there + kWindow && !run.stop; there = run.everywhere) {
@@ -342,8 +341,7 @@ void relay(const Peers& peers, int seconds, int rate) {
     const std::string delta = read_messages(peers[0]->directory + "/commit")[0].back();
     Run run;
     Reading reading;
-    std::thread readers(
-        [&] { run_readers(peers, rate, delta.find(kTimeMark), run, reading); });
+    std::thread readers([&] { run_readers(peers, rate, delta.find(kTimeMark), run, reading); });
     std::thread sender([&] { run_sender(*peers[0], rate, run); });
 
     // Meanwhile what the server says on the command connections is read and passed over.
@@ -368,12 +366,13 @@ void relay(const Peers& peers, int seconds, int rate) {
 
     std::vector<std::int64_t>& latencies = reading.latencies_ns;
     std::sort(latencies.begin(), latencies.end());
-    std::printf("{\"deliveries_per_second\": %.1f, \"deliveries\": %llu, \"sent\": %llu, "
-                "\"p50_ms\": %.4f, \"p99_ms\": %.4f, \"max_ms\": %.4f}\n",
-                static_cast<double>(reading.deliveries) / std::max(reading.seconds, 1e-9),
-                static_cast<unsigned long long>(reading.deliveries),
-                static_cast<unsigned long long>(run.sent.load()), percentile_ms(latencies, 0.5),
-                percentile_ms(latencies, 0.99), percentile_ms(latencies, 1.0));
+    std::printf(
+        "{\"deliveries_per_second\": %.1f, \"deliveries\": %llu, \"sent\": %llu, "
+        "\"p50_ms\": %.4f, \"p99_ms\": %.4f, \"max_ms\": %.4f}\n",
+        static_cast<double>(reading.deliveries) / std::max(reading.seconds, 1e-9),
+        static_cast<unsigned long long>(reading.deliveries),
+        static_cast<unsigned long long>(run.sent.load()), percentile_ms(latencies, 0.5),
+        percentile_ms(latencies, 0.99), percentile_ms(latencies, 1.0));
 }
 
 int number_argument(int argc, char** argv, int at) {
