@@ -14,11 +14,15 @@
 
 namespace common {
 
+// What will read it at the clients. deepdiff reads deltas with a table of its own: it knows the
+// persistent id of NoneType, and it raises on a bytearray and on protocol 2's spellings.
+enum class PickleUse { Any, Plain, Delta };
+
 // Reads protocols 0x02 to 0x05. Byte strings of 1 KiB and more share `pickle`'s memory.
-Result<Value> read_pickle(const Bytes& pickle);
+Result<Value> read_pickle(const Bytes& pickle, PickleUse use = PickleUse::Any);
 
 // The same decision as read_pickle, building nothing.
-Result<void> check_pickle(const Bytes& pickle);
+Result<void> check_pickle(const Bytes& pickle, PickleUse use = PickleUse::Any);
 
 // Protocol 4, as Python's C pickler frames it. Deterministic: depends on the value and on the
 // sharing of mutable containers only; read(write(v)) is identical to v, and

@@ -33,7 +33,9 @@ std::size_t mix(std::uint64_t bits) {
     return bits ^ (bits >> 31);
 }
 
-std::size_t hash_text(std::string_view text) { return std::hash<std::string_view>{}(text); }
+std::size_t hash_text(std::string_view text) {
+    return std::hash<std::string_view>{}(text);
+}
 
 // The magnitude of a BigInt, least significant byte first.
 std::string magnitude(const BigInt& number, bool& negative) {
@@ -163,8 +165,9 @@ const Set* any_set(const Value& value) {
 }
 
 bool equal_sets(const Set& a, const Set& b) {
-    return a.size() == b.size() && std::all_of(a.items().begin(), a.items().end(),
-                                               [&b](const Value& item) { return b.contains(item); });
+    return a.size() == b.size() &&
+           std::all_of(a.items().begin(), a.items().end(),
+                       [&b](const Value& item) { return b.contains(item); });
 }
 
 bool equal_dicts(const Dict& a, const Dict& b) {
@@ -225,19 +228,45 @@ std::optional<T> held(const Value::Storage& storage) {
 
 }  // namespace
 
-const std::string* Value::as_str() const { return pointee<StrRef>(storage_); }
-const Bytes* Value::as_bytes() const { return pointee<BytesRef>(storage_); }
-List* Value::as_list() const { return pointee<ListRef>(storage_); }
-const Tuple* Value::as_tuple() const { return pointee<TupleRef>(storage_); }
-Dict* Value::as_dict() const { return pointee<DictRef>(storage_); }
-Set* Value::as_set() const { return pointee<SetRef>(storage_); }
-const Set* Value::as_frozen_set() const { return pointee<FrozenSetRef>(storage_); }
-const ClassRef* Value::as_class() const { return pointee<ClassPtr>(storage_); }
-Object* Value::as_object() const { return pointee<ObjectRef>(storage_); }
-ByteArray* Value::as_byte_array() const { return pointee<ByteArrayRef>(storage_); }
-std::optional<std::int64_t> Value::as_int() const { return held<std::int64_t>(storage_); }
-std::optional<bool> Value::as_bool() const { return held<bool>(storage_); }
-std::optional<double> Value::as_float() const { return held<double>(storage_); }
+const std::string* Value::as_str() const {
+    return pointee<StrRef>(storage_);
+}
+const Bytes* Value::as_bytes() const {
+    return pointee<BytesRef>(storage_);
+}
+List* Value::as_list() const {
+    return pointee<ListRef>(storage_);
+}
+const Tuple* Value::as_tuple() const {
+    return pointee<TupleRef>(storage_);
+}
+Dict* Value::as_dict() const {
+    return pointee<DictRef>(storage_);
+}
+Set* Value::as_set() const {
+    return pointee<SetRef>(storage_);
+}
+const Set* Value::as_frozen_set() const {
+    return pointee<FrozenSetRef>(storage_);
+}
+const ClassRef* Value::as_class() const {
+    return pointee<ClassPtr>(storage_);
+}
+Object* Value::as_object() const {
+    return pointee<ObjectRef>(storage_);
+}
+ByteArray* Value::as_byte_array() const {
+    return pointee<ByteArrayRef>(storage_);
+}
+std::optional<std::int64_t> Value::as_int() const {
+    return held<std::int64_t>(storage_);
+}
+std::optional<bool> Value::as_bool() const {
+    return held<bool>(storage_);
+}
+std::optional<double> Value::as_float() const {
+    return held<double>(storage_);
+}
 
 const Value* Value::find(std::string_view key) const {
     const Dict* dict = as_dict();
@@ -272,7 +301,8 @@ bool equal(const Value& a, const Value& b) {
         case Value::Type::Str:
             return *a.as_str() == *b.as_str();
         case Value::Type::List:
-            return a.as_list() == b.as_list() || equal_items(a.as_list()->items, b.as_list()->items);
+            return a.as_list() == b.as_list() ||
+                   equal_items(a.as_list()->items, b.as_list()->items);
         case Value::Type::Tuple:
             return a.as_tuple() == b.as_tuple() ||
                    equal_items(a.as_tuple()->items, b.as_tuple()->items);
@@ -316,7 +346,8 @@ std::size_t hash(const Value& value) {
             return 0x6e6f6e65U;
         case Value::Type::BigInt: {
             const auto same = exact_double(*as_big(value));
-            return same ? mix(std::bit_cast<std::uint64_t>(*same)) : hash_text(as_big(value)->bytes);
+            return same ? mix(std::bit_cast<std::uint64_t>(*same))
+                        : hash_text(as_big(value)->bytes);
         }
         case Value::Type::Float: {
             const double number = *value.as_float();
@@ -600,7 +631,8 @@ private:
     }
     void add_object(const Object& object) {
         out_ += object.cls->name;
-        if (const Tuple* args = object.args.as_tuple(); args != nullptr && args->items.size() == 1) {
+        if (const Tuple* args = object.args.as_tuple();
+            args != nullptr && args->items.size() == 1) {
             out_ += '(';
             add_items(args->items);
             out_ += ')';
@@ -712,7 +744,8 @@ void Repr::add_number(double number) {
         return;
     }
     const auto fixed = std::to_chars(buffer.data(), end, number, std::chars_format::fixed);
-    const std::string_view plain(buffer.data(), static_cast<std::size_t>(fixed.ptr - buffer.data()));
+    const std::string_view plain(buffer.data(),
+                                 static_cast<std::size_t>(fixed.ptr - buffer.data()));
     out_ += plain;
     out_ += plain.find('.') == std::string_view::npos ? ".0" : "";
 }
@@ -741,8 +774,8 @@ void Repr::add_big(const BigInt& number) {
 }
 
 void Repr::add_quoted(std::string_view text, bool is_bytes) {
-    const bool double_quotes = text.find('\'') != std::string_view::npos &&
-                               text.find('"') == std::string_view::npos;
+    const bool double_quotes =
+        text.find('\'') != std::string_view::npos && text.find('"') == std::string_view::npos;
     const char quote = double_quotes ? '"' : '\'';
     out_ += quote;
     for (const char letter : text) {
@@ -773,11 +806,17 @@ void Repr::add_quoted(std::string_view text, bool is_bytes) {
 
 }  // namespace
 
-bool identical(const Value& a, const Value& b) { return Identity().same(a, b); }
+bool identical(const Value& a, const Value& b) {
+    return Identity().same(a, b);
+}
 
-Value deep_copy(const Value& value) { return DeepCopy().copy(value); }
+Value deep_copy(const Value& value) {
+    return DeepCopy().copy(value);
+}
 
-std::size_t memory_bytes(const Value& value) { return sizeof(Value) + MemorySum().of(value); }
+std::size_t memory_bytes(const Value& value) {
+    return sizeof(Value) + MemorySum().of(value);
+}
 
 std::string repr(const Value& value, std::size_t length_max) {
     return Repr(length_max).text(value);
@@ -835,8 +874,12 @@ void ValueIndex::remove(std::size_t slot) {
 
 namespace {
 
-const Value& key_of(const Value& item) { return item; }
-const Value& key_of(const Dict::Entry& entry) { return entry.key; }
+const Value& key_of(const Value& item) {
+    return item;
+}
+const Value& key_of(const Dict::Entry& entry) {
+    return entry.key;
+}
 
 template <typename Row, typename Matches>
 std::size_t slot_in_row(const Row& row, const Matches& matches) {
@@ -920,7 +963,9 @@ bool Dict::erase(const Value& key) {
     return true;
 }
 
-bool Set::contains(const Value& item) const { return slot_of(items_, item) != npos; }
+bool Set::contains(const Value& item) const {
+    return slot_of(items_, item) != npos;
+}
 
 bool Set::add(Value item) {
     VERIFY(is_hashable(item));

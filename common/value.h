@@ -65,8 +65,21 @@ class Value {
 public:
     // The order is that of the alternatives of `Storage`.
     enum class Type : std::uint8_t {
-        None, Bool, Int, BigInt, Float, Str, Bytes, ByteArray, List, Tuple, Dict, Set, FrozenSet,
-        Class, Object
+        None,
+        Bool,
+        Int,
+        BigInt,
+        Float,
+        Str,
+        Bytes,
+        ByteArray,
+        List,
+        Tuple,
+        Dict,
+        Set,
+        FrozenSet,
+        Class,
+        Object
     };
     using Storage =
         std::variant<None, bool, std::int64_t, BigIntRef, double, StrRef, BytesRef, ByteArrayRef,
@@ -74,8 +87,8 @@ public:
 
     Value() = default;  // None
     template <typename T>
-        requires std::is_constructible_v<Storage, std::in_place_type_t<T>, T>
-    Value(T storage) : storage_(std::in_place_type<T>, std::move(storage)) {}
+    requires std::is_constructible_v<Storage, std::in_place_type_t<T>, T> Value(T storage)
+        : storage_(std::in_place_type<T>, std::move(storage)) {}
 
     static Value str(std::string_view text);
     static Value bytes(Bytes bytes);

@@ -30,7 +30,9 @@ Value frozen(std::vector<Value> items) {
     return Value(common::FrozenSetRef(std::get<SetRef>(set_of(std::move(items)).storage())));
 }
 
-Value two_to_the_70() { return big(std::string(8, '\0') + '\x40'); }
+Value two_to_the_70() {
+    return big(std::string(8, '\0') + '\x40');
+}
 
 }  // namespace
 
@@ -202,5 +204,6 @@ TEST_CASE("repr reads as Python's") {
           "{\"it's\": [1.0, 0.1, 1e+16, 1e-05, 123456.5], -3: (True,), b\"\\x00a'\": set()}");
     CHECK(common::repr(two_to_the_70()) == "1180591620717411303424");
     CHECK(common::repr(big(std::string(8, '\0') + '\xc0')) == "-1180591620717411303424");
-    CHECK(common::repr(Value::str(std::string(500, 'x')), 20) == "'" + std::string(16, 'x') + "...");
+    CHECK(common::repr(Value::str(std::string(500, 'x')), 20) ==
+          "'" + std::string(16, 'x') + "...");
 }

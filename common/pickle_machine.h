@@ -1,0 +1,738 @@
+#pragma once
+// The pickle machine: a loop and a stack over a closed list of opcodes.
+//
+// One machine serves the reader and the checker. It decides everything by what it keeps itself
+// (`Shadow` of each value, `Box` of each container); a `Policy` is told what was decided and makes
+// values of it, or nothing. So what one accepts the other accepts.
+//
+// Where Python's unpicklers are lenient, or differ from one another, this one refuses:
+// - PROTO comes first, once; nothing follows STOP; STOP leaves nothing on the stack;
+// - an opcode and its argument lie inside one frame, frames do not nest;
+// - a memo slot is set once, in order, as every pickler sets them;
+// - no text opcodes of protocol 0, no POP and DUP (picklers use them for recursive values only), no
+//   extension codes, no out-of-band buffers;
+// - a container does not grow any more once it stands in another one: only recursive values need
+//   that. So size and depth of the expanded tree are known from the bottom up, and no cycle can be.
+//
+// Work is bounded too: a shared list that is made a set a million times, or a shared text of a
+// megabyte that is hashed a million times, costs few bytes of pickle and much time.
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/limits.h"
+#include "common/pickle.h"
+#include "common/pickle_opcodes.h"
+#include "common/result.h"
+
+namespace common::pickle {
+
+// Bytes of keys that may be hashed for one pickle: a second of work at most.
+inline constexpr std::uint64_t kHashedBytesMax = limits::operator""_GiB(1);
+// Nested MARKs: one for each open container, and one for the arguments of an object in it.
+inline constexpr std::size_t kMarksMax = 2 * limits::kPickleDepthMax + 2;
+
+template <typename Policy>
+class Machine {
+public:
+    using Made = typename Policy::Made;
+    struct Slot {
+        Shadow shadow;
+        [[no_unique_address]] Made made;
+    };
+
+    Machine(std::string_view pickle, PickleUse use, Policy policy)
+        : pickle_(pickle), use_(use), policy_(policy) {}
+
+    Result<Made> run() {
+        if (pickle_.size() > std::numeric_limits<std::uint32_t>::max()) {
+            return fail(ErrorKind::Limit, "pickle: larger than 4 GiB");
+        }
+        if (pickle_.size() < 2 || opcode_at(0) != Opcode::Proto) {
+            return bad_input("pickle: does not begin with a protocol of 2 or later");
+        }
+        protocol_ = static_cast<unsigned char>(pickle_[1]);
+        if (protocol_ < 2 || protocol_ > 5) {
+            return bad_input("pickle: unknown protocol " + std::to_string(protocol_));
+        }
+        at_ = 2;
+        limit_ = pickle_.size();
+        stack_.reserve(32);
+        boxes_.reserve(16);
+        boxes_.push_back(Box{});  // of every empty tuple
+        memo_.reserve(std::min<std::size_t>(pickle_.size() / 8, 4096));
+        while (step()) {
+        }
+        if (error_) {
+            return tl::unexpected<Error>(std::move(*error_));
+        }
+        return std::move(stack_.front().made);
+    }
+
+private:
+    // True: go on. False: the end, or `error_` is set.
+    bool step() {
+        if (at_ == limit_) {
+            if (at_ == pickle_.size()) {
+                return refuse("ends before STOP");
+            }
+            limit_ = pickle_.size();  // the end of a frame
+            in_frame_ = false;
+        }
+        begin_ = at_;
+        const Opcode opcode = opcode_at(at_++);
+        switch (opcode) {
+            case Opcode::Stop:
+                return stop();
+            case Opcode::Frame:
+                return frame();
+            case Opcode::Mark:
+                if (marks_.size() >= kMarksMax) {
+                    return refuse_limit("too deep");
+                }
+                marks_.push_back(static_cast<std::uint32_t>(stack_.size()));
+                return true;
+
+            case Opcode::None:
+                return push({Kind::None}, policy_.none());
+            case Opcode::NewTrue:
+                return push({Kind::Bool}, policy_.boolean(true));
+            case Opcode::NewFalse:
+                return push({Kind::Bool}, policy_.boolean(false));
+            case Opcode::BinInt:
+                return has(4) && push_int(static_cast<std::int32_t>(number(4)));
+            case Opcode::BinInt1:
+                return has(1) && push_int(static_cast<std::int64_t>(number(1)));
+            case Opcode::BinInt2:
+                return has(2) && push_int(static_cast<std::int64_t>(number(2)));
+            case Opcode::Long1:
+                return has(1) && push_long(number(1));
+            case Opcode::Long4:
+                return has(4) && push_long(number(4));
+            case Opcode::BinFloat:
+                return has(8) && push({Kind::Float}, policy_.real(big_endian_double()));
+
+            case Opcode::ShortBinUnicode:
+                return has(1) && push_str(number(1));
+            case Opcode::BinUnicode:
+                return has(4) && push_str(number(4));
+            case Opcode::BinUnicode8:
+                return has(8) && push_str(number(8));
+            case Opcode::ShortBinBytes:
+                return has(1) && push_bytes(number(1));
+            case Opcode::BinBytes:
+                return has(4) && push_bytes(number(4));
+            case Opcode::BinBytes8:
+                return has(8) && push_bytes(number(8));
+            case Opcode::ByteArray8:
+                return has(8) && push_byte_array(number(8));
+
+            case Opcode::EmptyList:
+                return push_box(Kind::List, policy_.list());
+            case Opcode::EmptyDict:
+                return push_box(Kind::Dict, policy_.dict());
+            case Opcode::EmptySet:
+                return push_box(Kind::Set, policy_.set());
+            case Opcode::EmptyTuple:
+                return push({Kind::Tuple}, policy_.tuple(std::span<Slot>{}));
+            case Opcode::Append:
+                return needs(2) && append(stack_.size() - 1);
+            case Opcode::Appends:
+                return pop_mark() && needs_below() && append(mark_);
+            case Opcode::SetItem:
+                return needs(3) && set_items(stack_.size() - 2);
+            case Opcode::SetItems:
+                return pop_mark() && needs_below() && set_items(mark_);
+            case Opcode::AddItems:
+                return pop_mark() && needs_below() && add_items(mark_);
+            case Opcode::FrozenSet:
+                return pop_mark() && frozen_set(mark_);
+            case Opcode::Tuple:
+                return pop_mark() && tuple(mark_);
+            case Opcode::Tuple1:
+                return needs(1) && tuple(stack_.size() - 1);
+            case Opcode::Tuple2:
+                return needs(2) && tuple(stack_.size() - 2);
+            case Opcode::Tuple3:
+                return needs(3) && tuple(stack_.size() - 3);
+
+            case Opcode::Memoize:
+                return memoize(memo_.size());
+            case Opcode::BinPut:
+                return has(1) && memoize(number(1));
+            case Opcode::LongBinPut:
+                return has(4) && memoize(number(4));
+            case Opcode::BinGet:
+                return has(1) && get(number(1));
+            case Opcode::LongBinGet:
+                return has(4) && get(number(4));
+
+            case Opcode::Global:
+                return global();
+            case Opcode::StackGlobal:
+                return needs(2) && stack_global();
+            case Opcode::BinPersId:
+                return needs(1) && persistent_id();
+            case Opcode::Reduce:
+                return needs(2) && reduce();
+            case Opcode::NewObj:
+                return needs(2) && new_object();
+            case Opcode::Build:
+                return needs(2) && build();
+
+            case Opcode::Proto:
+                return refuse("a second PROTO");
+        }
+        return refuse("opcode " + std::to_string(static_cast<unsigned>(opcode)) +
+                      " is not one that we read");
+    }
+
+    // --- bytes -------------------------------------------------------------------------------
+
+    Opcode opcode_at(std::size_t at) const { return static_cast<Opcode>(pickle_[at]); }
+
+    bool has(std::uint64_t size) {
+        return size <= limit_ - at_ ||
+               refuse(in_frame_ ? "runs over the end of its frame" : "is cut off");
+    }
+
+    // The next 1, 2, 4 or 8 bytes, little endian; they are there.
+    std::uint64_t number(std::size_t size) {
+        std::uint64_t result = 0;
+        for (std::size_t i = size; i > 0; --i) {
+            result = result << 8 | static_cast<unsigned char>(pickle_[at_ + i - 1]);
+        }
+        at_ += size;
+        return result;
+    }
+
+    double big_endian_double() {
+        std::uint64_t bits = 0;
+        for (std::size_t i = 0; i < 8; ++i) {
+            bits = bits << 8 | static_cast<unsigned char>(pickle_[at_ + i]);
+        }
+        at_ += 8;
+        return std::bit_cast<double>(bits);
+    }
+
+    std::string_view take(std::uint64_t size) {
+        const std::string_view result = pickle_.substr(at_, static_cast<std::size_t>(size));
+        at_ += static_cast<std::size_t>(size);
+        return result;
+    }
+
+    bool frame() {
+        if (in_frame_) {
+            return refuse("a frame inside a frame");
+        }
+        if (!has(8)) {
+            return false;
+        }
+        const std::uint64_t size = number(8);
+        if (!has(size)) {
+            return false;
+        }
+        limit_ = at_ + static_cast<std::size_t>(size);
+        in_frame_ = true;
+        return true;
+    }
+
+    bool stop() {
+        if (at_ != pickle_.size()) {
+            return refuse("bytes after STOP");
+        }
+        if (stack_.size() != 1 || !marks_.empty()) {
+            return refuse("STOP with a stack that does not hold one value");
+        }
+        (void)may_stand(stack_.front().shadow);
+        return false;
+    }
+
+    bool refuse(std::string what, ErrorKind kind = ErrorKind::BadInput) {
+        error_ =
+            Error{kind, "pickle: " + std::move(what) + " (byte " + std::to_string(begin_) + ")"};
+        return false;
+    }
+    bool refuse_limit(std::string what) { return refuse(std::move(what), ErrorKind::Limit); }
+
+    // --- stack -------------------------------------------------------------------------------
+
+    std::size_t fence() const { return marks_.empty() ? 0 : marks_.back(); }
+
+    bool needs(std::size_t count) {
+        return stack_.size() - fence() >= count || refuse("too few values on the stack");
+    }
+
+    bool pop_mark() {
+        if (marks_.empty()) {
+            return refuse("no MARK");
+        }
+        mark_ = marks_.back();
+        marks_.pop_back();
+        return true;
+    }
+    // The container of the items above the mark that was just popped.
+    bool needs_below() { return mark_ > fence() || refuse("too few values on the stack"); }
+
+    bool push(Shadow shadow, Made made) {
+        if (stack_.size() >= limits::kPickleExpandedMax) {
+            return refuse_limit("too many values");
+        }
+        stack_.push_back(Slot{shadow, std::move(made)});
+        return true;
+    }
+
+    std::uint32_t new_box(Box box) {
+        boxes_.push_back(box);
+        return static_cast<std::uint32_t>(boxes_.size() - 1);
+    }
+
+    bool push_box(Kind kind, Made made, Box box = {}) {
+        if (boxes_.size() >= limits::kPickleExpandedMax) {
+            return refuse_limit("too many values");
+        }
+        const std::uint32_t index = new_box(box);
+        return push({kind, is_hashable_kind(kind) && box.items_hashable, index}, std::move(made));
+    }
+
+    std::span<Slot> from(std::size_t first) { return std::span<Slot>(stack_).subspan(first); }
+    void drop(std::size_t first) {
+        stack_.erase(stack_.begin() + static_cast<std::ptrdiff_t>(first), stack_.end());
+    }
+
+    // --- leaves ------------------------------------------------------------------------------
+
+    bool push_int(std::int64_t value) { return push({Kind::Int}, policy_.integer(value)); }
+
+    bool push_long(std::uint64_t size) {
+        if (size > limits::kPickleIntBytesMax) {
+            return refuse_limit("an int of too many digits");
+        }
+        if (!has(size)) {
+            return false;
+        }
+        const std::string_view bytes = shortest_int(take(size));
+        if (bytes.size() <= 8) {
+            return push_int(small_int(bytes));
+        }
+        const auto more_weight = static_cast<std::uint32_t>(bytes.size() / 16);
+        return push({Kind::Int, true, more_weight}, policy_.big_int(bytes));
+    }
+
+    bool push_str(std::uint64_t size) {
+        if (!has(size)) {
+            return false;
+        }
+        const std::string_view text = take(size);
+        if (!is_python_utf8(text)) {
+            return refuse("a str that is not UTF-8");
+        }
+        return push({Kind::Str, true, static_cast<std::uint32_t>(size), text.data()},
+                    policy_.str(text));
+    }
+
+    bool push_bytes(std::uint64_t size) {
+        if (!has(size)) {
+            return false;
+        }
+        const std::string_view bytes = take(size);
+        return push({Kind::Bytes, true, static_cast<std::uint32_t>(size), bytes.data()},
+                    policy_.bytes(bytes));
+    }
+
+    bool push_byte_array(std::uint64_t size) {
+        if (use_ == PickleUse::Delta) {
+            return refuse("a bytearray, which deepdiff does not read back");
+        }
+        return has(size) && push({Kind::ByteArray, false}, policy_.byte_array(take(size)));
+    }
+
+    // --- containers --------------------------------------------------------------------------
+
+    // Whether a value may be put into a container, or be the result.
+    bool may_stand(const Shadow& item) {
+        if (item.kind == Kind::Encode) {
+            return refuse("the function _codecs.encode as a value");
+        }
+        if (item.kind == Kind::Object && boxes_[item.aux].unbuilt) {
+            return refuse("an object without its state");
+        }
+        return true;
+    }
+
+    // Counts `items` into `box`, which is number `target`, or new if that is 0.
+    bool count(std::span<Slot> items, Box& box, std::uint32_t target) {
+        std::uint64_t weight = box.weight;
+        std::uint64_t text = box.text;
+        for (const Slot& slot : items) {
+            const Shadow& item = slot.shadow;
+            box.items_hashable = box.items_hashable && item.hashable;
+            ++weight;
+            if (item.kind <= kLastLeaf) {
+                weight += item.kind == Kind::Int ? item.aux : 0;
+                text += has_text(item.kind) ? item.aux : 0;
+                continue;
+            }
+            if (!may_stand(item)) {
+                return false;
+            }
+            if (!has_box(item.kind)) {
+                continue;
+            }
+            Box& inner = boxes_[item.aux];
+            if (item.aux == target && target != 0) {
+                return refuse("recursive value");
+            }
+            inner.placed = true;
+            weight += inner.weight;
+            text += inner.text;
+            box.depth =
+                std::max<std::uint16_t>(box.depth, static_cast<std::uint16_t>(inner.depth + 1));
+        }
+        if (weight > limits::kPickleExpandedMax) {
+            return refuse_limit("too many values when what is shared is counted each time");
+        }
+        if (box.depth > limits::kPickleDepthMax) {
+            return refuse_limit("too deep");
+        }
+        box.weight = static_cast<std::uint32_t>(weight);
+        box.text = static_cast<std::uint32_t>(
+            std::min<std::uint64_t>(text, std::numeric_limits<std::uint32_t>::max()));
+        return true;
+    }
+
+    // The box of the container below `first`, which is to take what stands from there on.
+    bool grow(std::size_t first, Kind kind, const char* what) {
+        const Shadow& target = stack_[first - 1].shadow;
+        if (target.kind != kind) {
+            return refuse(what);
+        }
+        // By value and back: `count` marks other boxes.
+        Box box = boxes_[target.aux];
+        if (box.placed) {
+            return refuse("recursive value: a container grows after it was put into another one");
+        }
+        if (!count(from(first), box, target.aux)) {
+            return false;
+        }
+        boxes_[target.aux] = box;
+        return true;
+    }
+
+    bool append(std::size_t first) {
+        if (!grow(first, Kind::List, "items for what is not a list")) {
+            return false;
+        }
+        policy_.append(stack_[first - 1].made, from(first));
+        drop(first);
+        return true;
+    }
+
+    bool is_key(const Shadow& key) {
+        if (!key.hashable) {
+            return refuse("a key or an item of a set that cannot be hashed");
+        }
+        hashed_bytes_ += has_text(key.kind)  ? key.aux
+                         : has_box(key.kind) ? boxes_[key.aux].text
+                                             : 0;
+        return hashed_bytes_ <= kHashedBytesMax || refuse_limit("too long keys");
+    }
+
+    bool set_items(std::size_t first) {
+        const std::span<Slot> items = from(first);
+        if (items.size() % 2 != 0) {
+            return refuse("a key without a value");
+        }
+        for (std::size_t i = 0; i < items.size(); i += 2) {
+            if (!is_key(items[i].shadow)) {
+                return false;
+            }
+        }
+        if (!grow(first, Kind::Dict, "keys for what is not a dict")) {
+            return false;
+        }
+        policy_.set_items(stack_[first - 1].made, items);
+        drop(first);
+        return true;
+    }
+
+    bool are_keys(std::span<Slot> items) {
+        return std::all_of(items.begin(), items.end(),
+                           [this](const Slot& item) { return is_key(item.shadow); });
+    }
+
+    bool add_items(std::size_t first) {
+        if (!are_keys(from(first)) || !grow(first, Kind::Set, "items for what is not a set")) {
+            return false;
+        }
+        policy_.add_items(stack_[first - 1].made, from(first));
+        drop(first);
+        return true;
+    }
+
+    bool frozen_set(std::size_t first) {
+        Box box;
+        if (!are_keys(from(first)) || !count(from(first), box, 0)) {
+            return false;
+        }
+        Made made = policy_.frozen_set(from(first));
+        drop(first);
+        return push_box(Kind::FrozenSet, std::move(made), box);
+    }
+
+    bool tuple(std::size_t first) {
+        const std::span<Slot> items = from(first);
+        if (items.empty()) {
+            return push({Kind::Tuple}, policy_.tuple(items));
+        }
+        Box box;
+        if (!count(items, box, 0)) {
+            return false;
+        }
+        box.size = static_cast<std::uint8_t>(std::min<std::size_t>(items.size(), 255));
+        for (std::size_t i = 0; i < std::min(items.size(), arguments_.size()); ++i) {
+            arguments_[i] = items[i].shadow;
+        }
+        Made made = policy_.tuple(items);
+        drop(first);
+        if (!push_box(Kind::Tuple, std::move(made), box)) {
+            return false;
+        }
+        arguments_box_ = stack_.back().shadow.aux;
+        return true;
+    }
+
+    // --- memo --------------------------------------------------------------------------------
+
+    bool memoize(std::uint64_t index) {
+        if (!needs(1)) {
+            return false;
+        }
+        if (index != memo_.size()) {
+            return refuse("a memo slot out of order");
+        }
+        if (index >= limits::kPickleMemoMax) {
+            return refuse_limit("too many memo slots");
+        }
+        memo_.push_back(stack_.back());
+        return true;
+    }
+
+    bool get(std::uint64_t index) {
+        if (index >= memo_.size()) {
+            return refuse("a memo slot that was not set");
+        }
+        const Slot& known = memo_[static_cast<std::size_t>(index)];
+        return push(known.shadow, known.made);
+    }
+
+    // --- classes -----------------------------------------------------------------------------
+
+    bool global() {
+        const std::size_t module_end = pickle_.substr(0, limit_).find('\n', at_);
+        const std::size_t name_end = module_end == std::string_view::npos
+                                         ? module_end
+                                         : pickle_.substr(0, limit_).find('\n', module_end + 1);
+        if (name_end == std::string_view::npos) {
+            return refuse("is cut off");
+        }
+        const std::string_view module = pickle_.substr(at_, module_end - at_);
+        const std::string_view name = pickle_.substr(module_end + 1, name_end - module_end - 1);
+        at_ = name_end + 1;
+        return push_class(module, name);
+    }
+
+    bool stack_global() {
+        const Shadow module = stack_[stack_.size() - 2].shadow;
+        const Shadow name = stack_.back().shadow;
+        if (module.kind != Kind::Str || name.kind != Kind::Str) {
+            return refuse("a class named by what is not a str");
+        }
+        drop(stack_.size() - 2);
+        return push_class(text_of(module), text_of(name));
+    }
+
+    bool push_class(std::string_view module, std::string_view name) {
+        if (const auto index = find_class(module, name, protocol_, use_)) {
+            return push({Kind::Class, true, *index}, policy_.named_class(*index));
+        }
+        if (module == "_codecs" && name == "encode" && use_ != PickleUse::Delta) {
+            return push({Kind::Encode, false}, policy_.none());
+        }
+        return refuse("the class " + printable(module) + "." + printable(name) + " is not allowed",
+                      ErrorKind::Unsupported);
+    }
+
+    bool persistent_id() {
+        const Shadow id = stack_.back().shadow;
+        if (id.kind != Kind::Str || text_of(id) != kNoneTypeId) {
+            return refuse("an unknown persistent id");
+        }
+        if (use_ == PickleUse::Plain) {
+            return refuse("a persistent id outside of a delta");
+        }
+        drop(stack_.size() - 1);
+        return push({Kind::Class, true, kNoneType}, policy_.named_class(kNoneType));
+    }
+
+    // Whether the tuple on top was written in place as arguments, with `size` items: then
+    // `arguments_` holds what the first of them are. A pickler never takes them from the memo.
+    bool has_arguments(std::size_t size) const {
+        const Shadow& top = stack_.back().shadow;
+        return top.kind == Kind::Tuple && boxes_[top.aux].size == size &&
+               (size == 0 || top.aux == arguments_box_);
+    }
+
+    // Replaces callable and arguments by what the call gives.
+    bool called(Shadow shadow, Made made) {
+        drop(stack_.size() - 2);
+        return push(shadow, std::move(made));
+    }
+
+    // Copies are made of bytes that stand in the pickle: at most one by encode, one by bytearray.
+    bool may_copy(std::size_t size) {
+        copied_bytes_ += size;
+        return copied_bytes_ <= 2 * pickle_.size() || refuse_limit("too many copied bytes");
+    }
+
+    bool reduce() {
+        const Shadow callable = stack_[stack_.size() - 2].shadow;
+        if (callable.kind == Kind::Encode && has_arguments(2) && arguments_[0].kind == Kind::Str &&
+            arguments_[1].kind == Kind::Str && text_of(arguments_[1]) == "latin1") {
+            return reduce_encode(text_of(arguments_[0]));
+        }
+        if (callable.kind != Kind::Class) {
+            return refuse("a call of what is not a class");
+        }
+        if (callable.aux == kBytes && has_arguments(0)) {
+            return called({Kind::Bytes}, policy_.bytes(std::string_view{}));
+        }
+        if (callable.aux == kByteArray && has_arguments(0)) {
+            return called({Kind::ByteArray, false}, policy_.byte_array(std::string_view{}));
+        }
+        if (callable.aux == kByteArray && has_arguments(1) && arguments_[0].kind == Kind::Bytes) {
+            return may_copy(arguments_[0].aux) &&
+                   called({Kind::ByteArray, false}, policy_.byte_array_of(stack_.back().made));
+        }
+        if ((callable.aux == kSet || callable.aux == kFrozenSet) && has_arguments(1) &&
+            arguments_[0].kind == Kind::List) {
+            return reduce_set(callable.aux == kSet ? Kind::Set : Kind::FrozenSet);
+        }
+        return refuse("a call of " + std::string(kClasses[callable.aux].name) +
+                      " as no pickler writes it");
+    }
+
+    bool reduce_encode(std::string_view text) {
+        if (!may_copy(text.size())) {
+            return false;
+        }
+        const auto bytes = latin1(text);
+        if (!bytes) {
+            return refuse("text that is not Latin-1 as bytes");
+        }
+        // Its text does not stand in the pickle, and is never a name.
+        return called({Kind::Bytes, true, static_cast<std::uint32_t>(bytes->size())},
+                      policy_.new_bytes(*bytes));
+    }
+
+    bool reduce_set(Kind kind) {
+        const Box list = boxes_[arguments_[0].aux];
+        if (!list.items_hashable) {
+            return refuse("a key or an item of a set that cannot be hashed");
+        }
+        hashed_bytes_ += list.text;
+        copied_values_ += list.weight;
+        if (hashed_bytes_ > kHashedBytesMax || copied_values_ > limits::kPickleExpandedMax) {
+            return refuse_limit("too many copied values");
+        }
+        Made made = kind == Kind::Set ? policy_.set_of_list(stack_.back().made)
+                                      : policy_.frozen_set_of_list(stack_.back().made);
+        Box box;
+        box.weight = list.weight;
+        box.text = list.text;
+        box.depth = list.depth;
+        drop(stack_.size() - 2);
+        return push_box(kind, std::move(made), box);
+    }
+
+    bool new_object() {
+        const Shadow cls = stack_[stack_.size() - 2].shadow;
+        if (cls.kind != Kind::Class) {
+            return refuse("an object of what is not a class");
+        }
+        const bool is_set = cls.aux == kSetOrdered && has_arguments(0);
+        const bool is_opcode = cls.aux == kOpcode && has_arguments(7);
+        if (!is_set && !is_opcode) {
+            return refuse("a call of " + std::string(kClasses[cls.aux].name) +
+                          " as no pickler writes it");
+        }
+        Box box;
+        if (!count(from(stack_.size() - 1), box, 0)) {
+            return false;
+        }
+        box.unbuilt = is_set;
+        Made made = policy_.object(stack_[stack_.size() - 2].made, stack_.back().made);
+        drop(stack_.size() - 2);
+        return push_box(Kind::Object, std::move(made), box);
+    }
+
+    // The only class with a state is SetOrdered: a list of its items, or (None,) for none.
+    bool build() {
+        const Shadow object = stack_[stack_.size() - 2].shadow;
+        const Shadow state = stack_.back().shadow;
+        if (object.kind != Kind::Object || !boxes_[object.aux].unbuilt) {
+            return refuse("a state for what has none");
+        }
+        const bool is_list = state.kind == Kind::List && boxes_[state.aux].items_hashable &&
+                             boxes_[state.aux].weight > 0;
+        const bool is_empty =
+            state.kind == Kind::Tuple && has_arguments(1) && arguments_[0].kind == Kind::None;
+        if (!is_list && !is_empty) {
+            return refuse("a state of SetOrdered as no pickler writes it");
+        }
+        if (!grow(stack_.size() - 1, Kind::Object, "a state for what has none")) {
+            return false;
+        }
+        hashed_bytes_ += is_list ? boxes_[state.aux].text : 0;
+        if (hashed_bytes_ > kHashedBytesMax) {
+            return refuse_limit("too long keys");
+        }
+        boxes_[object.aux].unbuilt = false;
+        policy_.build(stack_[stack_.size() - 2].made, stack_.back().made);
+        drop(stack_.size() - 1);
+        return true;
+    }
+
+    const std::string_view pickle_;
+    const PickleUse use_;
+    Policy policy_;
+    unsigned protocol_ = 0;
+    std::size_t at_ = 0;
+    std::size_t begin_ = 0;  // of the opcode under way
+    std::size_t limit_ = 0;  // the end of the frame, or of the pickle
+    bool in_frame_ = false;
+    std::optional<Error> error_;
+
+    std::vector<Slot> stack_;
+    std::vector<std::uint32_t> marks_;
+    std::size_t mark_ = 0;  // the one popped last
+    std::vector<Slot> memo_;
+    std::vector<Box> boxes_;
+
+    std::uint32_t arguments_box_ = 0;    // of the last tuple that was made
+    std::array<Shadow, 2> arguments_{};  // its first items
+    std::uint64_t hashed_bytes_ = 0;
+    std::uint64_t copied_bytes_ = 0;
+    std::uint64_t copied_values_ = 0;
+};
+
+}  // namespace common::pickle
