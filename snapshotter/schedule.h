@@ -23,6 +23,8 @@ inline constexpr const char* kBrokerLost = "broker_lost";
 inline constexpr const char* kMirrorError = "mirror_error";
 inline constexpr const char* kAfterResync = "after_resync";
 inline constexpr const char* kRecovered = "recovered";
+inline constexpr const char* kInitialised = "session_initialized";
+inline constexpr const char* kBrokerStopped = "broker_stopped";
 std::string user_disconnect(const common::UserName& name);  // "user_disconnect:NAME"
 std::string manual(const std::string& text);                // "manual:text", or "manual"
 }  // namespace reasons

@@ -1,0 +1,396 @@
+#include "snapshotter/loop.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdio>
+#include <utility>
+#include <variant>
+
+#include "common/config.h"
+#include "common/io/clock.h"
+#include "common/limits.h"
+
+namespace snapshotter {
+
+using common::Instant;
+using common::log_text;
+using common::LogLevel;
+using common::Millis;
+using common::io::Sent;
+
+namespace {
+
+// The mirror's clock: well under limits::kBrokerLostMs.
+constexpr Millis kTickMax{100};
+constexpr Millis kHealthEvery{200};
+constexpr Millis kOutboxKeeps{1'000};
+// A reason may hold the names of many users.
+constexpr std::size_t kReasonBytesMax = 500;
+
+std::string in_mebibytes(std::uint64_t bytes) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.1f MiB", static_cast<double>(bytes) / (1 << 20));
+    return text;
+}
+
+const char* result_of(SaveReport::Kind kind) {
+    switch (kind) {
+        case SaveReport::Kind::Written:
+            return "written";
+        case SaveReport::Kind::Unchanged:
+            return "unchanged";
+        case SaveReport::Kind::NotInitialised:
+            return "not initialized";
+    }
+    return "";
+}
+
+}  // namespace
+
+Loop::Loop(LoopParts parts, const std::string& data_dir)
+    : parts_(parts), started_(common::io::instant_now()) {
+    status_.version = common::version();
+    status_.data_dir = data_dir;
+}
+
+int Loop::run() {
+    while (turn()) {
+    }
+    MirrorEffects effects;
+    parts_.mirror.on_shutdown(effects);
+    perform_all(std::move(effects), common::io::instant_now());
+    return exit_code_;
+}
+
+bool Loop::turn() {
+    if (!wait()) {
+        exit_code_ = kExitFailed;
+        return false;
+    }
+    const Instant now = common::io::instant_now();
+    while (const auto signal = parts_.signals.take()) {
+        if (!stopping_.asked()) {
+            parts_.log.info("Stopping (" + *signal +
+                            "): hearing the broker out, then saving. Ctrl-C ends at once, without "
+                            "a save");
+        }
+        stopping_.ask(now);
+    }
+    receive_feed(now);
+    receive_link(now);
+    receive_done(now);
+    MirrorEffects effects;
+    parts_.mirror.on_tick(now, effects);
+    perform_all(std::move(effects), now);
+
+    if (stopping_.start_save(now)) {
+        parts_.schedule.request(reasons::kShutdown);
+        parts_.schedule.hurry();
+    }
+    start_due_save(now);
+    send_link(now);
+    publish_health(now);
+
+    if (stopping_.give_up(now) && !parts_.schedule.running()) {
+        parts_.log.error("Stopped without being able to save: " + log_text(status_.save_error));
+        exit_code_ = kExitUnsaved;
+        return false;
+    }
+    return !(stopping_.saving() && parts_.schedule.quiet() && parts_.worker.pending() == 0);
+}
+
+bool Loop::wait() {
+    common::io::PollItem items[] = {{.socket = &parts_.feed},
+                                    {.socket = &parts_.link, .want_write = !outbox_.empty()},
+                                    {.descriptor = parts_.worker.descriptor()},
+                                    {.descriptor = parts_.signals.descriptor()}};
+    Millis timeout = kTickMax;
+    if (const auto due = parts_.schedule.next_due()) {
+        timeout = std::clamp(*due - common::io::instant_now(), Millis(0), kTickMax);
+    }
+    const common::Result<int> ready = common::io::poll(items, timeout);
+    if (!ready) {
+        parts_.log.error("The loop cannot go on: " + ready.error().what);
+    }
+    return ready.has_value();
+}
+
+void Loop::receive_feed(Instant now) {
+    for (std::size_t i = 0; i < common::limits::kMessagesPerTurnMax; ++i) {
+        auto received = parts_.feed.receive();
+        if (!received) {
+            count_malformed("feed: " + received.error().what);
+            continue;
+        }
+        if (!*received) {
+            return;
+        }
+        const auto message = common::feed::decode_feed(**received);
+        if (!message) {
+            count_malformed("feed: " + message.error().what);
+            continue;
+        }
+        MirrorEffects effects;
+        parts_.mirror.on_feed(*message, std::move(**received), now, effects);
+        perform_all(std::move(effects), now);
+    }
+}
+
+void Loop::receive_link(Instant now) {
+    for (std::size_t i = 0; i < common::limits::kMessagesPerTurnMax; ++i) {
+        auto received = parts_.link.receive();
+        if (!received) {
+            count_malformed("link: " + received.error().what);
+            continue;
+        }
+        if (!*received) {
+            return;
+        }
+        auto message = common::feed::decode_link(**received);
+        if (!message) {
+            count_malformed("link: " + message.error().what);
+            continue;
+        }
+        MirrorEffects effects;
+        parts_.mirror.on_link(std::move(*message), now, effects);
+        perform_all(std::move(effects), now);
+    }
+}
+
+// A broker of another version, or a stranger. The mirror sees a gap and asks; people see this line,
+// the 1st, 2nd, 4th, 8th .. time.
+void Loop::count_malformed(const std::string& what) {
+    if (std::has_single_bit(++status_.malformed_messages)) {
+        parts_.log.error("Message " + std::to_string(status_.malformed_messages) +
+                         " that cannot be read, on the " + log_text(what));
+    }
+}
+
+void Loop::receive_done(Instant now) {
+    for (const WorkerDone& done : parts_.worker.take_done()) {
+        if (const auto* save = std::get_if<SaveDone>(&done)) {
+            on_save_done(*save, now);
+        } else {
+            on_pin_done(std::get<PinDone>(done));
+        }
+    }
+}
+
+void Loop::on_save_done(const SaveDone& done, Instant now) {
+    if (done.outcome) {
+        on_saved(*done.outcome, now);
+        return;
+    }
+    status_.save_error = done.outcome.error().what;
+    parts_.log.error("Session NOT saved (reason: " + log_text(done.reason, kReasonBytesMax) +
+                     "): " + log_text(status_.save_error, kReasonBytesMax) + "; trying again");
+    MirrorEffects effects;
+    for (const std::uint64_t answer : parts_.schedule.on_failed(now)) {
+        parts_.mirror.on_save_answered(answer, false, status_.save_error, effects);
+    }
+    status_.save_failures = parts_.schedule.failures();
+    stopping_.on_save_failed(now);
+    perform_all(std::move(effects), now);
+}
+
+void Loop::on_saved(const SaveReport& report, Instant now) {
+    const std::string reason = log_text(report.reason, kReasonBytesMax);
+    std::string line;
+    if (report.kind == SaveReport::Kind::NotInitialised) {
+        line = "Nothing to save yet (reason: " + reason + "): nobody has initialized the session";
+    } else {
+        line = "Session saved to disk (reason: " + reason + "): " + std::to_string(report.nodes) +
+               " nodes, ";
+        line += report.kind == SaveReport::Kind::Unchanged
+                    ? "unchanged"
+                    : in_mebibytes(report.file_bytes) + ", " + std::to_string(report.took.total) +
+                          " ms";
+        line += report.backup.empty() ? "" : ", backup " + report.backup;
+    }
+    parts_.log.info(line);
+    for (const std::string& name : report.removed) {
+        parts_.log.debug("Old backup removed: " + name);
+    }
+    for (const std::string& warning : report.warnings) {
+        parts_.log.warning(log_text(warning, kReasonBytesMax));
+    }
+
+    MirrorEffects effects;
+    if (report.kind != SaveReport::Kind::NotInitialised) {
+        parts_.mirror.on_saved(report.position, report.saved, effects);
+    }
+    for (const std::uint64_t answer : parts_.schedule.on_saved()) {
+        parts_.mirror.on_save_answered(answer, true, line, effects);
+    }
+    status_.save_failures = 0;
+    status_.save_error.clear();
+    status_.last_save = Status::Save{.time = report.saved,
+                                     .reason = report.reason,
+                                     .result = result_of(report.kind),
+                                     .file = report.file,
+                                     .file_bytes = report.file_bytes,
+                                     .took_ms = report.took.total,
+                                     .position = report.position};
+    perform_all(std::move(effects), now);
+}
+
+void Loop::on_pin_done(const PinDone& done) {
+    const std::string reason = log_text(done.reason, kReasonBytesMax);
+    if (done.outcome) {
+        parts_.log.warning("What was here before is kept as " + *done.outcome + " (" + reason +
+                           "); it is never removed by us");
+    } else if (done.outcome.error().kind != common::ErrorKind::NotFound) {
+        parts_.log.error("What was here before could NOT be kept (" + reason +
+                         "): " + log_text(done.outcome.error().what, kReasonBytesMax));
+    }
+}
+
+SaveRequest Loop::save_request(const std::string& reason) {
+    SaveRequest request;
+    request.graph = parts_.mirror.graph().copy();
+    if (const auto holding = parts_.mirror.holding()) {
+        request.stamp.position = holding->position;
+        request.stamp.lineage = holding->lineage;
+        request.stamp.last_mutation = holding->last_mutation;
+    }
+    request.reason = reason;
+    request.now = common::io::wall_now();
+    return request;
+}
+
+void Loop::start_due_save(Instant now) {
+    if (const auto due = parts_.schedule.due(now)) {
+        parts_.worker.submit(save_request(due->reason));
+    }
+}
+
+void Loop::perform_all(MirrorEffects effects, Instant now) {
+    for (MirrorEffect& effect : effects) {
+        std::visit([&](auto& one) { perform(std::move(one), now); }, effect);
+    }
+}
+
+void Loop::perform(SendLink effect, Instant now) {
+    outbox_.push_back({common::feed::encode(effect.message), now + kOutboxKeeps});
+    send_link(now);
+}
+
+void Loop::send_link(Instant now) {
+    while (!outbox_.empty()) {
+        if (outbox_.front().expires < now) {
+            outbox_.pop_front();
+            continue;
+        }
+        const common::Result<Sent> sent = parts_.link.send(outbox_.front().frames);
+        if (!sent) {
+            parts_.log.error("The link to the broker: " + sent.error().what);
+        } else if (*sent != Sent::Done) {
+            return;
+        }
+        outbox_.pop_front();
+    }
+}
+
+void Loop::perform(AppliedRecord effect, Instant) {
+    const auto& mutation = effect.record.mutation;
+    if (const auto* joined = std::get_if<common::UserJoined>(&mutation)) {
+        parts_.log.info("User joined: " + log_text(joined->name));
+    } else if (const auto* left = std::get_if<common::UserLeft>(&mutation)) {
+        parts_.log.info("User disconnected: " + log_text(left->name));
+        parts_.schedule.request(reasons::user_disconnect(left->name));
+    } else if (std::holds_alternative<common::Initialised>(mutation)) {
+        parts_.log.info("Session initialized by " + log_text(effect.record.user) + ": " +
+                        std::to_string(parts_.mirror.graph().size()) + " nodes");
+        // A new session is on disk at once, not at the next auto-save.
+        parts_.schedule.request(reasons::kInitialised);
+    } else if (std::holds_alternative<common::Cleared>(mutation)) {
+        parts_.log.info("An upload was broken off: the session is not initialized");
+    }
+}
+
+void Loop::perform(PinBackup effect, Instant) {
+    SaveRequest request;
+    request.graph = std::move(effect.graph);
+    request.stamp.position = effect.holding.position;
+    request.stamp.lineage = std::move(effect.holding.lineage);
+    request.stamp.last_mutation = effect.holding.last_mutation;
+    request.reason = std::move(effect.reason);
+    request.now = common::io::wall_now();
+    parts_.worker.pin(std::move(request));
+}
+
+void Loop::perform(WantSave effect, Instant) {
+    parts_.schedule.request(effect.reason, effect.request);
+    if (effect.request != 0) {
+        parts_.schedule.hurry();
+    }
+}
+
+void Loop::perform(BrokerLost, Instant) {
+    stopping_.on_broker_lost();
+    status_.broker_lost = true;
+    parts_.log.warning("Broker lost: nothing heard of it for " +
+                       std::to_string(common::limits::kBrokerLostMs / 1000) +
+                       " s; waiting for it to come back");
+}
+
+void Loop::perform(BrokerBack, Instant) {
+    stopping_.on_broker_back();
+    status_.broker_lost = false;
+    parts_.log.info("Broker found");
+}
+
+void Loop::perform(BrokerStopping, Instant) {
+    stopping_.on_broker_stopping();
+    parts_.log.info("The broker is stopping: waiting for its last changes");
+}
+
+void Loop::perform(BrokerStopped, Instant) {
+    stopping_.on_broker_stopped();
+    parts_.log.info("The broker has stopped: all its changes are here");
+    // The broker waits to hear that they are on disk. If we are stopping too, that save follows.
+    if (!stopping_.asked()) {
+        parts_.schedule.request(reasons::kBrokerStopped);
+        parts_.schedule.hurry();
+    }
+}
+
+void Loop::perform(Resynced effect, Instant) {
+    parts_.log.info("In step with the broker again: " + log_text(effect.how));
+}
+
+void Loop::perform(MirrorLog effect, Instant) {
+    const auto level = [&] {
+        switch (effect.level) {
+            case MirrorLog::Level::Debug:
+                return LogLevel::Debug;
+            case MirrorLog::Level::Info:
+                return LogLevel::Info;
+            case MirrorLog::Level::Warning:
+                return LogLevel::Warning;
+            case MirrorLog::Level::Error:
+                return LogLevel::Error;
+        }
+        return LogLevel::Error;
+    }();
+    parts_.log.write(level, effect.text);
+}
+
+void Loop::publish_health(Instant now) {
+    if (parts_.health == nullptr || now - health_published_ < kHealthEvery) {
+        return;
+    }
+    health_published_ = now;
+    status_.uptime_seconds = (now - started_).count() / 1000;
+    status_.broker = parts_.mirror.broker_state();
+    status_.following = parts_.mirror.following();
+    status_.lag = parts_.mirror.lag();
+    status_.stopping = stopping_.asked();
+    status_.holding = parts_.mirror.holding();
+    status_.nodes = parts_.mirror.graph().size();
+    status_.saving = parts_.schedule.running();
+    status_.log_lines_lost = parts_.log.lost();
+    parts_.health->publish(summary(status_) == "ok", to_json(status_));
+}
+
+}  // namespace snapshotter

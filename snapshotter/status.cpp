@@ -1,0 +1,92 @@
+#include "snapshotter/status.h"
+
+#include <nlohmann/json.hpp>
+
+#include "snapshotter/storage/file_names.h"
+
+namespace snapshotter {
+
+using common::feed::BrokerState;
+using Json = nlohmann::ordered_json;
+
+namespace {
+
+// 64-bit numbers are texts: scripts read JSON numbers as floats.
+std::string hex64(std::uint64_t number) {
+    return hex(common::Hash128{number, 0}).substr(0, 16);
+}
+
+Json to_json(const common::Position& position) {
+    return {{"epoch", hex64(number(position.epoch))},
+            {"seq", number(position.seq)},
+            {"chain", hex(position.chain)}};
+}
+
+Json to_json(const Status::Save& save) {
+    return {{"datetime", file_names::iso_local(save.time)},
+            {"timestamp", number(save.time) / 1000},
+            {"reason", save.reason},
+            {"result", save.result},
+            {"file", save.file},
+            {"file_bytes", save.file_bytes},
+            {"took_ms", save.took_ms},
+            {"position", to_json(save.position)}};
+}
+
+}  // namespace
+
+const char* name_of(BrokerState state) {
+    switch (state) {
+        case BrokerState::Restoring:
+            return "restoring";
+        case BrokerState::Waiting:
+            return "waiting for init";
+        case BrokerState::Uploading:
+            return "uploading";
+        case BrokerState::Active:
+            return "active";
+        case BrokerState::Stopping:
+            return "stopping";
+        case BrokerState::Stopped:
+            return "stopped";
+    }
+    return "unknown";
+}
+
+std::string summary(const Status& status) {
+    if (status.save_failures > 0) {
+        return "save failing";
+    }
+    if (status.stopping) {
+        return "stopping";
+    }
+    if (!status.broker || status.broker_lost) {
+        return "no broker";
+    }
+    return status.following ? "ok" : "catching up";
+}
+
+std::string to_json(const Status& status) {
+    Json json;
+    json["status"] = summary(status);
+    json["program"] = "holdfast-snapshotter";
+    json["version"] = status.version;
+    json["uptime_seconds"] = status.uptime_seconds;
+    json["data_dir"] = status.data_dir;
+    json["broker"] = status.broker && !status.broker_lost ? name_of(*status.broker) : "not heard";
+    json["following"] = status.following;
+    json["lag"] = status.lag;
+    json["initialized"] = status.holding && status.holding->initialised;
+    json["nodes"] = status.nodes;
+    json["position"] = status.holding ? to_json(status.holding->position) : Json();
+    json["saving"] = status.saving;
+    json["last_save"] = status.last_save ? to_json(*status.last_save) : Json();
+    json["save_failures"] = status.save_failures;
+    json["save_error"] = status.save_failures > 0 ? Json(status.save_error) : Json();
+    json["log_lines_lost"] = status.log_lines_lost;
+    json["malformed_messages"] = status.malformed_messages;
+    // Paths and names may hold bytes that are not UTF-8; they must not become an exception.
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace snapshotter
