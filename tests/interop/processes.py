@@ -208,6 +208,11 @@ class Holdfast:
         self.stop()
         self.start()
 
+    def wait_log(self, phrase):
+        """Until one of the two has logged the phrase."""
+        wait_until(lambda: phrase in self.broker.text() + self.snapshotter.text(),
+                   f'"{phrase}" is logged')
+
     # What is on disk
 
     @property

@@ -199,7 +199,7 @@ def test_metadata_returns(server, new_client):
     returned(alice)
     alice.leave()
     bob.leave()
-    server.snapshotter.wait_log('User disconnected: bob')
+    server.wait_log('User disconnected: bob')
     server.restart()
     bob.join(server.port)
     alice.join(server.port)
@@ -262,7 +262,8 @@ def test_network_is_gone_and_the_name_is_taken(server, new_client, new_proxy):
         return other.state() == 'ACTIVE'
     wait_until(joined, 'another alice is in')
     proxy.restore()
-    alice.wait_exit()
+    reason = alice.wait_exit()
+    assert 'Server lost' not in reason, reason
     assert other.state() == 'ACTIVE'
 
 

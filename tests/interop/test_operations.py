@@ -66,7 +66,7 @@ def test_start_says_what_it_found(server, new_client):
     server.snapshotter.wait_log('Previous session found:', since=mark)
     for word in ('Timestamp', 'Initialized', 'Nodes', 'Reason'):
         server.snapshotter.wait_log(word, since=mark)
-    server.broker.wait_log('Session restored')
+    server.wait_log('Session restored')
 
 
 def test_restore_by_hand(server, new_client):
