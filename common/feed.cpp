@@ -75,15 +75,15 @@ public:
     }
 
 private:
-    void put(std::uint64_t value) { packer_.pack_uint64(value); }
-    void put(std::uint32_t value) { packer_.pack_uint32(value); }
+    void put(std::uint64_t value) { packer_.pack(value); }
+    void put(std::uint32_t value) { packer_.pack(value); }
     void put(bool value) { value ? packer_.pack_true() : packer_.pack_false(); }
     void put(Nil) { packer_.pack_nil(); }
     void put(Number value) { put(static_cast<std::uint64_t>(value)); }
     void put(Epoch value) { put(number(value)); }
     void put(Seq value) { put(number(value)); }
     void put(Timeline value) { put(number(value)); }
-    void put(WallTime value) { packer_.pack_int64(number(value)); }
+    void put(WallTime value) { packer_.pack(number(value)); }
     void put(BrokerState value) { put(static_cast<std::uint64_t>(value)); }
     void put(Verdict::Kind value) { put(static_cast<std::uint64_t>(value)); }
     void put(const std::string& value) {

@@ -341,10 +341,6 @@ Result<Applied> Graph::State::on(const PutNode& put) {
         return Applied{true, {}};
     }
     Entry& entry = *found->second;
-    if (!entry.stale && entry.node->data == put.node.data &&
-        entry.node->dependencies.pickled == put.node.dependencies.pickled) {
-        return Applied{};
-    }
     remove_referrer(entry);
     drop_parsed(entry);
     entry.node = std::make_shared<const Node>(
@@ -387,11 +383,13 @@ Result<Applied> Graph::State::on(const PatchNode& patch) {
         }
         parsed_bytes += parsed->bytes;
     }
-    if (!entry.removed.empty() ||
-        entry.latest_dependencies().pickled != patch.dependencies.pickled) {
+    if (!entry.removed.empty()) {
+        entry.dependencies = std::make_unique<Dependencies>(current_dependencies(entry));
+        entry.removed.clear();
+    }
+    if (entry.latest_dependencies().pickled != patch.dependencies.pickled) {
         remove_referrer(entry);
         entry.dependencies = std::make_unique<Dependencies>(patch.dependencies);
-        entry.removed.clear();
         add_referrer(entry);
         applied.changed = true;
         entry.stale = true;
