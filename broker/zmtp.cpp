@@ -5,8 +5,11 @@
 //   connection = greeting handshake traffic
 //   greeting   = signature version mechanism as-server filler            ; 64 bytes
 //   signature  = FF 8*ANY 7F
-//   version    = 03 minor                ; a peer sends the rest when it has seen our signature
+//   version    = 03 minor
 //   mechanism  = 20 bytes, "NULL" and zeros;  as-server = 1 byte;  filler = 31 bytes
+//                ; libzmq sends its version when it has our signature, and the rest when it has our
+//                ; version. We hold our mechanism back until we have the peer's: one that wants
+//                ; another hangs up at the sight of ours, and we could not say why it was refused.
 //   handshake  = ready | error           ; from both sides; we answer the peer's
 //   ready      = command "READY" *( name-length(1) name value-length(4) value )
 //   traffic    = *( message | command )
@@ -60,6 +63,7 @@ constexpr std::size_t kPingContextBytesMax = 16;
 using namespace std::string_view_literals;
 constexpr std::string_view kSignature = "\xff\0\0\0\0\0\0\0\x01\x7f"sv;
 static_assert(kSignature.size() == kSignatureBytes);
+constexpr std::string_view kVersion = "\x03\x01"sv;
 
 unsigned char byte_at(std::string_view bytes, std::size_t index) {
     return static_cast<unsigned char>(bytes[index]);
@@ -206,31 +210,29 @@ Result<std::size_t> Zmtp::receive_greeting(std::string_view bytes, std::string& 
                 return bad_input("a ZMTP 1.0 peer (libzmq 2) connected, ZMTP 3 is needed");
             }
             state_ = State::Greeting;
-            std::string rest("\x03\x01NULL", 6);
-            rest.resize(kGreetingBytes - kSignatureBytes);
-            reply += rest;
+            reply += kVersion;
         }
     }
-    TRY(check_greeting());
-    return taken;
-}
-
-Result<void> Zmtp::check_greeting() {
     if (greeting_.size() > kSignatureBytes && byte_at(greeting_, kSignatureBytes) < 3) {
         return fail(ErrorKind::Unsupported,
                     "a ZMTP 2.0 peer (libzmq 3) connected, ZMTP 3 is needed (libzmq 4 or later)");
     }
     if (greeting_.size() == kGreetingBytes) {
-        std::string_view field =
-            std::string_view(greeting_).substr(kMechanismOffset, kMechanismBytes);
-        std::string_view mechanism = field.substr(0, field.find('\0'));
-        if (mechanism != "NULL") {
-            return fail(ErrorKind::Unsupported, "the peer wants the ZeroMQ mechanism " +
-                                                    quoted(mechanism) +
-                                                    ", this server speaks NULL");
-        }
+        reply += "NULL";
+        reply.append(kGreetingBytes - kMechanismOffset - 4, '\0');
+        TRY(check_mechanism());
         state_ = State::Ready;
         greeting_ = std::string();
+    }
+    return taken;
+}
+
+Result<void> Zmtp::check_mechanism() const {
+    std::string_view field = std::string_view(greeting_).substr(kMechanismOffset, kMechanismBytes);
+    std::string_view mechanism = field.substr(0, field.find('\0'));
+    if (mechanism != "NULL") {
+        return fail(ErrorKind::Unsupported, "the peer wants the ZeroMQ mechanism " +
+                                                quoted(mechanism) + ", this server speaks NULL");
     }
     return {};
 }

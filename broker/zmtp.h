@@ -52,7 +52,7 @@ private:
     };
 
     common::Result<std::size_t> receive_greeting(std::string_view bytes, std::string& reply);
-    common::Result<void> check_greeting();
+    common::Result<void> check_mechanism() const;
     common::Result<std::size_t> receive_frames(std::string_view bytes, std::size_t messages_max,
                                                std::vector<common::Chunks>& messages,
                                                std::string& reply);

@@ -98,8 +98,8 @@ Chunks chunks_of(std::initializer_list<std::string> texts) {
 TEST_CASE("the greeting is answered step by step, READY after the peer's") {
     Zmtp zmtp;
     CHECK(zmtp.hello() == kSignature);
-    CHECK(feed(zmtp, kSignature).reply == kGreetingRest);
-    CHECK(feed(zmtp, kGreetingRest).reply.empty());
+    CHECK(feed(zmtp, kSignature).reply == kGreetingRest.substr(0, 2));
+    CHECK(feed(zmtp, kGreetingRest).reply == kGreetingRest.substr(2));
     CHECK(!zmtp.established());
     CHECK(feed(zmtp, kReadyOfDealer).reply == kReadyOfRouter);
     CHECK(zmtp.established());
