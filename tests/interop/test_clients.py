@@ -1,5 +1,7 @@
 """Logins, roles, uploads, losses of the network: what happens to clients in a running session."""
 
+import random
+import signal
 import time
 
 import pytest
@@ -318,3 +320,49 @@ def test_joining_while_others_edit(server, new_client):
     for joiner in joiners:
         joiner.wait_equal(alice)
     server.wait_saved(alice.graph())
+
+
+def test_client_is_frozen_for_three_seconds(server, new_client):
+    """Blender is busy now and then. What piles up is handled one command and one data message at
+    a time: a delete must not overtake the commits before it."""
+    alice, bob = new_client('alice'), new_client('bob')
+    uuids = alice.host(server.port, CONTENTS)
+    bob.join(server.port)
+    bob.process.send_signal(signal.SIGSTOP)
+    frozen = time.monotonic()
+    for turn in range(10):
+        for uuid in uuids:
+            alice.edit(uuid, {'turn': turn, 'while': 'bob is frozen'})
+    alice.delete(uuids[0])
+    new = alice.add({'added and': 'deleted'})
+    alice.edit(new, {'then': 'edited'})
+    alice.delete(new)
+    alice.lock(uuids[1:2])
+    alice.wait_graph(lambda graph: not {uuids[0], new} & set(graph)
+                     and graph[uuids[1]][0] == 'alice', 'its deletes and the lock came back')
+    # The three seconds are what is tested, not a wait for something.
+    time.sleep(max(0.0, frozen + 3.0 - time.monotonic()))
+    bob.process.send_signal(signal.SIGCONT)
+    bob.wait_equal(alice)
+    assert not bob.status()['exits']
+
+
+def test_client_that_takes_too_long_is_disconnected_with_a_reason(make_server, new_client):
+    """It gets the whole graph when it rejoins; the others notice nothing."""
+    server = make_server(CLIENT_QUEUE_MB=1, TIMEOUT=50000).start()
+    alice, bob, carol = new_client('alice'), new_client('bob'), new_client('carol')
+    uuids = alice.host(server.port, CONTENTS, timeout=50000)
+    bob.join(server.port, timeout=50000)
+    carol.join(server.port, timeout=50000)
+    bob.process.send_signal(signal.SIGSTOP)
+    # More than the kernel keeps in its own buffers for two connections.
+    for number in range(100):
+        content = {'number': number, 'bytes': random.Random(number).randbytes(500_000)}
+        alice.edit(uuids[0], content)
+        wait_until(lambda: carol.content(uuids[0]).get('number') == number, 'carol has it')
+    carol.wait_status(lambda status: status['users'] == ['alice', 'carol'], 'sees that bob is gone')
+    bob.process.send_signal(signal.SIGCONT)
+    reason = bob.wait_exit()
+    assert 'Server lost' not in reason, reason
+    bob.join(server.port)
+    bob.wait_equal(alice)
