@@ -23,9 +23,10 @@ ROOMS = {
         wire effects roster heartbeat transfer session publisher restore_client resync
         framing zmtp framed outbox connection listener status options loop main""",
     "snapshotter": """
-        storage/file_system storage/posix_file_system storage/atomic_file storage/file_names
+        storage/file_system storage/posix_file_system storage/file_names storage/atomic_file
         storage/metadata retention storage/store
-        restore_server mirror schedule stopping save_worker status options loop main""",
+        restore_server mirror schedule stopping save_worker status options
+        commands/save_now loop main""",
 }
 ROOMS = {room: names.split() for room, names in ROOMS.items()}
 
@@ -50,6 +51,7 @@ LIBRARIES = {
         "broker/loop.cpp",
         "broker/main.cpp",
         "snapshotter/storage/posix_file_system.cpp",
+        "snapshotter/save_worker.cpp",  # its thread wakes the loop through a descriptor
         "snapshotter/loop.cpp",
         "snapshotter/main.cpp",
     ],
