@@ -137,9 +137,11 @@ TEST_CASE("a process can end while its terminal is stopped") {
     for (int i = 0; i < 200; ++i) {
         log->info(filler);
     }
+    log->info("the last line");
     log.reset();  // if it waited for the terminal, this would never end
-    // The thread that was left behind ends its line when the pipe is read.
-    terminal.read_until("x\n");
+    // The thread that was left behind goes on when the pipe is read, and must be through before
+    // the pipe's number goes to another test.
+    terminal.read_until("the last line");
 }
 
 TEST_CASE("a full disk is counted, not waited for") {
