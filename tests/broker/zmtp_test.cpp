@@ -15,6 +15,9 @@ namespace limits = common::limits;
 using namespace std::string_literals;
 using namespace std::string_view_literals;
 
+// tests/fuzz/zmtp_fuzz.cpp
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+
 namespace {
 
 // Byte vectors by hand, from RFC 23 and RFC 37.
@@ -426,4 +429,47 @@ TEST_CASE("messages before what is wrong are not lost") {
                            "c"s);
     CHECK(!outcome.error.empty());
     CHECK(outcome.messages.size() == 2);
+}
+
+TEST_CASE("mutations of a good conversation do what must hold for any bytes") {
+    std::string ping =
+        "\x04\x09\x04PING\0\x0a"
+        "cc"s;
+    std::string good = kGreeting + kReadyOfDealer + encoded(chunks_of({"a", "", "bc"})) + ping +
+                       encoded(chunks_of({std::string(300, 'x')})) +
+                       "\x01\x01"
+                       "a"s +
+                       ping + encoded(chunks_of({"b"})) +
+                       encoded(chunks_of({"x", std::string(6000, 'y'), "z"}));
+    std::mt19937 pick(20);
+    auto place = [&](std::size_t size) { return pick() % size; };
+    for (int i = 0; i < 2000; ++i) {
+        std::string bytes = good;
+        for (std::size_t changes = place(4); changes > 0; --changes) {
+            // Most of the conversation is filler; what matters is around the frames' headers.
+            std::size_t at = place(2) == 0 ? place(bytes.size())
+                                           : place(std::min<std::size_t>(200, bytes.size()));
+            std::size_t length = std::min(place(20), bytes.size() - at);
+            switch (place(5)) {
+                case 0:
+                    bytes[at] = static_cast<char>(bytes[at] ^ 1 << place(8));
+                    break;
+                case 1:
+                    bytes[at] = static_cast<char>(place(256));
+                    break;
+                case 2:
+                    bytes.erase(at, length);
+                    break;
+                case 3:
+                    bytes.insert(at, bytes.substr(at, length));
+                    break;
+                default:
+                    bytes.resize(at + 1);
+            }
+        }
+        std::string input = static_cast<char>(i % 256) + bytes;
+        CAPTURE(i);
+        CHECK(LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(input.data()),
+                                     input.size()) == 0);
+    }
 }
