@@ -17,9 +17,12 @@ public:
     explicit Publisher(std::size_t ring_bytes_max);
 
     // A new epoch that goes on from `parent` (zero Position: a fresh session) whose lineage was
-    // `before`. The ring is emptied; the epoch's first record, EpochStarted, is returned to be sent.
+    // `before`. The ring is emptied; the epoch's first record, EpochStarted, is returned to be
+    // sent. `epoch` must be one that was never used: also after a late restore, when this broker
+    // started another one before. `last_work`: the restored holding's last_mutation.
     const common::feed::Frames& start(common::Epoch epoch, const common::Position& parent,
-                                      common::Lineage before, common::WallTime now);
+                                      common::Lineage before, common::WallTime now,
+                                      common::WallTime last_work = {});
     bool started() const { return position_.epoch != common::Epoch{}; }
 
     // The record of one mutation, to be sent on the feed before anything that follows from it goes
@@ -29,6 +32,7 @@ public:
 
     const common::Position& position() const { return position_; }
     const common::Lineage& lineage() const { return lineage_; }
+    // Of the last mutation that is somebody's work (common::is_work).
     common::WallTime last_mutation() const { return last_mutation_; }
 
     // What the ring holds. `chain_at`: the chain after the record `seq`, also for the position just
@@ -38,6 +42,9 @@ public:
     std::size_t ring_bytes() const { return ring_bytes_; }
 
 private:
+    const common::feed::Frames& append(const common::Mutation& mutation,
+                                       const common::UserName& user, common::WallTime now);
+
     struct Entry {
         common::Hash128 chain;
         common::feed::Frames frames;

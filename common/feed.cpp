@@ -301,9 +301,7 @@ public:
         fields.end();
         return value;
     }
-    std::optional<Hash128> optional_hash() {
-        return nil() ? std::nullopt : std::optional(hash());
-    }
+    std::optional<Hash128> optional_hash() { return nil() ? std::nullopt : std::optional(hash()); }
 
     Source& source() { return *source_; }
 
@@ -713,7 +711,9 @@ Hash128 chain_after(const Hash128& before, const Frames& record) {
     return {hash.high64, hash.low64};
 }
 
-Frames encode(const FeedMessage& message) { return std::visit(EncodeFeed{}, message); }
+Frames encode(const FeedMessage& message) {
+    return std::visit(EncodeFeed{}, message);
+}
 
 Result<FeedMessage> decode_feed(const Frames& frames) {
     const Envelope envelope = TRY(open(frames));
@@ -726,13 +726,14 @@ Result<FeedMessage> decode_feed(const Frames& frames) {
     return decode_all<FeedMessage>(envelope, frames, read_beat);
 }
 
-Frames encode(const LinkMessage& message) { return std::visit(EncodeLink{}, message); }
+Frames encode(const LinkMessage& message) {
+    return std::visit(EncodeLink{}, message);
+}
 
 Result<LinkMessage> decode_link(const Frames& frames) {
     const Envelope envelope = TRY(open(frames));
-    return decode_all<LinkMessage>(envelope, frames, [&](Reader& fields) {
-        return read_link(envelope.number, fields);
-    });
+    return decode_all<LinkMessage>(
+        envelope, frames, [&](Reader& fields) { return read_link(envelope.number, fields); });
 }
 
 }  // namespace common::feed

@@ -73,9 +73,9 @@ struct Holding {
 
 // Snapshotter to broker, whenever it needs something: at start, at a gap, at a new epoch.
 struct Hello {
-    std::uint64_t snapshotter = 0;  // random, new at each start
-    std::string name;               // for people: host and data directory
-    std::optional<Holding> holding; // none: empty, fresh
+    std::uint64_t snapshotter = 0;   // random, new at each start
+    std::string name;                // for people: host and data directory
+    std::optional<Holding> holding;  // none: empty, fresh
 };
 
 // The broker's answer: what happens next on this link.
@@ -88,10 +88,11 @@ struct Verdict {
         UpToDate  // you have all there is
     };
     Kind kind{};
-    bool pin_first = false;  // Whole: what you hold is ahead of, or beside, this session: back it up
+    bool pin_first =
+        false;  // Whole: what you hold is ahead of, or beside, this session: back it up
     std::uint64_t stream = 0;
-    Lineage lineage;         // the broker's
-    std::string reason;      // for the log
+    Lineage lineage;     // the broker's
+    std::string reason;  // for the log
 };
 
 // Receiver of a stream to its sender: `credit` more pieces may come.
@@ -147,7 +148,8 @@ struct Bye {
     std::uint64_t snapshotter = 0;
 };
 
-using LinkMessage = std::variant<Hello, Verdict, Pull, Piece, StreamBroken, Durable, SaveNow, Saved, Bye>;
+using LinkMessage =
+    std::variant<Hello, Verdict, Pull, Piece, StreamBroken, Durable, SaveNow, Saved, Bye>;
 Frames encode(const LinkMessage& message);
 Result<LinkMessage> decode_link(const Frames& frames);
 

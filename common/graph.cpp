@@ -77,7 +77,8 @@ bool leaves_type_id(std::string_view path) {
     }
     path.remove_prefix(kBefore.size());
     const auto plain = [](char c) {
-        return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+               (c >= '0' && c <= '9');
     };
     const auto end = std::find_if_not(path.begin(), path.end(), plain);
     const std::string_view key = path.substr(0, static_cast<std::size_t>(end - path.begin()));
@@ -492,13 +493,21 @@ Result<Applied> Graph::apply(const Mutation& mutation) {
     return std::visit([this](const auto& one) { return state_->on(one); }, mutation);
 }
 
-bool Graph::initialised() const { return state_->initialised; }
+bool Graph::initialised() const {
+    return state_->initialised;
+}
 
-Timeline Graph::timeline() const { return state_->timeline; }
+Timeline Graph::timeline() const {
+    return state_->timeline;
+}
 
-std::size_t Graph::size() const { return state_->by_id.size(); }
+std::size_t Graph::size() const {
+    return state_->by_id.size();
+}
 
-bool Graph::contains(const NodeId& id) const { return state_->by_id.contains(id); }
+bool Graph::contains(const NodeId& id) const {
+    return state_->by_id.contains(id);
+}
 
 NodePtr Graph::find(const NodeId& id) {
     const auto found = state_->by_id.find(id);
@@ -564,6 +573,8 @@ Hash128 Graph::digest() {
     return digest.finish(state_->metadata, state_->initialised, state_->timeline);
 }
 
-std::size_t Graph::memory_bytes() const { return state_->memory_bytes; }
+std::size_t Graph::memory_bytes() const {
+    return state_->memory_bytes;
+}
 
 }  // namespace common

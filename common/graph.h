@@ -46,9 +46,9 @@ public:
     Graph& operator=(Graph&&) noexcept;
     ~Graph();
 
-    // On an error nothing has changed. NotFound: a PatchNode for a node that is not there; BadInput,
-    // Limit, Unsupported: a delta on which deepdiff would raise, one that we do not fold exactly, or
-    // one that would leave no str 'type_id' in the data.
+    // On an error nothing has changed. NotFound: a PatchNode for a node that is not there;
+    // BadInput, Limit, Unsupported: a delta on which deepdiff would raise, one that we do not fold
+    // exactly, or one that would leave no str 'type_id' in the data.
     Result<Applied> apply(const Mutation& mutation);
 
     bool initialised() const;

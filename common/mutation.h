@@ -69,4 +69,8 @@ struct SetMetadata {
 using Mutation = std::variant<EpochStarted, PutNode, PatchNode, DeleteNode, SetOwner, Cleared,
                               Initialised, UserJoined, UserLeft, SetMetadata>;
 
+// Whether it is somebody's work: what decides between two histories that went apart. Not rights,
+// not who came and went.
+bool is_work(const Mutation& mutation);
+
 }  // namespace common

@@ -16,7 +16,9 @@ namespace {
 // pickle.dumps(2, protocol=4): the type number of a Node.
 constexpr std::string_view kPickledNodeType = "\x80\x04K\x02.";
 
-bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
+bool is_continuation(char c) {
+    return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U;
+}
 
 // Length of the UTF-8 sequence that `text` begins with, 0 if it begins with none (RFC 3629: no
 // surrogates, nothing over U+10FFFF, nothing longer than it must be).

@@ -11,8 +11,7 @@ namespace common {
 namespace {
 
 std::size_t bytes_of(const Node& node) {
-    return node.id.size() + node.owner.size() + node.dependencies.pickled.size() +
-           node.data.size();
+    return node.id.size() + node.owner.size() + node.dependencies.pickled.size() + node.data.size();
 }
 
 }  // namespace
@@ -79,8 +78,8 @@ Result<std::optional<Whole>> WholeReceiver::on_piece(feed::Piece piece) {
         return std::nullopt;
     }
     if (nodes.size() != whole_.holding.node_count) {
-        return bad_input("a whole graph of " + std::to_string(nodes.size()) + " nodes, announced as " +
-                         std::to_string(whole_.holding.node_count));
+        return bad_input("a whole graph of " + std::to_string(nodes.size()) +
+                         " nodes, announced as " + std::to_string(whole_.holding.node_count));
     }
     std::unordered_set<std::string_view> ids;
     for (const NodePtr& node : nodes) {

@@ -41,8 +41,8 @@ public:
     explicit WholeReceiver(std::uint64_t stream) : stream_(stream) {}
 
     std::uint64_t stream() const { return stream_; }
-    // The complete graph with the last piece, whose digest must agree; nothing before. A piece out of
-    // order, or one that disagrees with the head, is an error: the stream is over.
+    // The complete graph with the last piece, whose digest must agree; nothing before. A piece out
+    // of order, or one that disagrees with the head, is an error: the stream is over.
     Result<std::optional<Whole>> on_piece(feed::Piece piece);
     std::size_t nodes_received() const { return whole_.graph.nodes.size(); }
 

@@ -13,7 +13,9 @@ using feed::Frames;
 
 namespace {
 
-Hash128 hash_of(std::uint64_t n) { return {n * 0x9E3779B97F4A7C15U, n}; }
+Hash128 hash_of(std::uint64_t n) {
+    return {n * 0x9E3779B97F4A7C15U, n};
+}
 
 Position position_of(std::uint64_t n) {
     return {Epoch{~n}, Seq{n}, hash_of(n)};
@@ -45,8 +47,8 @@ std::vector<Mutation> one_of_each() {
 }
 
 Frames record_of(Mutation mutation) {
-    return feed::encode_record({Epoch{5}, Seq{6}, WallTime{1700000000000}, "ada",
-                                std::move(mutation)});
+    return feed::encode_record(
+        {Epoch{5}, Seq{6}, WallTime{1700000000000}, "ada", std::move(mutation)});
 }
 
 std::vector<feed::LinkMessage> links() {
@@ -59,7 +61,8 @@ std::vector<feed::LinkMessage> links() {
     feed::Piece whole;
     whole.stream = 3;
     whole.number = 0;
-    whole.head = feed::WholeHead{some_holding(), {{"ada", write_pickle(Value::dict())}, {"bob", {}}}};
+    whole.head =
+        feed::WholeHead{some_holding(), {{"ada", write_pickle(Value::dict())}, {"bob", {}}}};
     whole.nodes = {std::make_shared<const Node>(support::make_node("a", "ada", {"b"}, 1)),
                    std::make_shared<const Node>(support::make_node("b", "COMMON", {}, 2))};
     feed::Piece last;
@@ -317,8 +320,9 @@ TEST_CASE("a length that is not there takes no memory") {
 
 TEST_CASE("another version is refused in words") {
     const Frames frames = {bytes_of({0x92, 0x06, 0x02})};
-    for (const Error& error : {feed::decode_record(frames).error(), feed::decode_feed(frames).error(),
-                               feed::decode_link(frames).error()}) {
+    for (const Error& error :
+         {feed::decode_record(frames).error(), feed::decode_feed(frames).error(),
+          feed::decode_link(frames).error()}) {
         CHECK(error.kind == ErrorKind::Unsupported);
         CHECK(error.what.find("version 2") != std::string::npos);
     }
@@ -329,11 +333,11 @@ TEST_CASE("another version is refused in words") {
 }
 
 TEST_CASE("the bytes of a record are as docs/FEED.md shows them") {
-    const Frames frames = feed::encode_record({Epoch{0x0102030405060708}, Seq{6}, WallTime{1000},
-                                               "ada", DeleteNode{"id"}});
+    const Frames frames = feed::encode_record(
+        {Epoch{0x0102030405060708}, Seq{6}, WallTime{1000}, "ada", DeleteNode{"id"}});
     REQUIRE(frames.size() == 1);
-    CHECK(frames[0] == bytes_of({0x97, 0x04, 0x01, 0xCF, 1, 2, 3, 4, 5, 6, 7, 8, 0x06, 0xCD, 0x03, 0xE8,
-                                 0xA3, 'a', 'd', 'a', 0xA2, 'i', 'd'}));
+    CHECK(frames[0] == bytes_of({0x97, 0x04, 0x01, 0xCF, 1,    2,   3,   4,   5,    6,   7,  8,
+                                 0x06, 0xCD, 0x03, 0xE8, 0xA3, 'a', 'd', 'a', 0xA2, 'i', 'd'}));
 }
 
 TEST_CASE("the chain depends on what was before, on the frames and on where they end") {

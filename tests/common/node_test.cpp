@@ -13,7 +13,9 @@ using common::Value;
 
 namespace {
 
-Bytes text(std::string_view bytes) { return Bytes::copy_of(bytes); }
+Bytes text(std::string_view bytes) {
+    return Bytes::copy_of(bytes);
+}
 
 common::Chunks good_chunks() {
     return support::make_node("id-1", "ada", {"id-2", "id-3"}, 1).chunks();
@@ -41,29 +43,57 @@ TEST_CASE("the type chunk is what Python's pickle.dumps(2, protocol=4) gives") {
 
 TEST_CASE("what would break a client is not a node") {
     auto chunks = good_chunks();
-    SUBCASE("a chunk too few") { chunks.pop_back(); }
-    SUBCASE("a chunk too many") { chunks.push_back(text("x")); }
-    SUBCASE("no chunks") { chunks.clear(); }
-    SUBCASE("another type") { chunks[0] = common::write_pickle(Value::integer(1)); }
-    SUBCASE("a type that is no pickle") { chunks[0] = text("2"); }
-    SUBCASE("an empty uuid") { chunks[1] = Bytes(); }
-    SUBCASE("a uuid that is too long") { chunks[1] = text(std::string(256, 'x')); }
-    SUBCASE("a uuid that is not UTF-8") { chunks[1] = text("\xff"); }
-    SUBCASE("an empty owner") { chunks[2] = Bytes(); }
-    SUBCASE("an owner that is too long") { chunks[2] = text(std::string(256, 'x')); }
+    SUBCASE("a chunk too few") {
+        chunks.pop_back();
+    }
+    SUBCASE("a chunk too many") {
+        chunks.push_back(text("x"));
+    }
+    SUBCASE("no chunks") {
+        chunks.clear();
+    }
+    SUBCASE("another type") {
+        chunks[0] = common::write_pickle(Value::integer(1));
+    }
+    SUBCASE("a type that is no pickle") {
+        chunks[0] = text("2");
+    }
+    SUBCASE("an empty uuid") {
+        chunks[1] = Bytes();
+    }
+    SUBCASE("a uuid that is too long") {
+        chunks[1] = text(std::string(256, 'x'));
+    }
+    SUBCASE("a uuid that is not UTF-8") {
+        chunks[1] = text("\xff");
+    }
+    SUBCASE("an empty owner") {
+        chunks[2] = Bytes();
+    }
+    SUBCASE("an owner that is too long") {
+        chunks[2] = text(std::string(256, 'x'));
+    }
     SUBCASE("a tuple of dependencies") {
         chunks[3] = common::write_pickle(Value::tuple({Value::str("a")}));
     }
     SUBCASE("a dependency that is not a str") {
         chunks[3] = common::write_pickle(Value::list({Value::integer(1)}));
     }
-    SUBCASE("dependencies that are no pickle") { chunks[3] = text("[]"); }
-    SUBCASE("data that is not a dict") { chunks[4] = common::write_pickle(Value::list()); }
-    SUBCASE("data without type_id") { chunks[4] = common::write_pickle(Value::dict()); }
+    SUBCASE("dependencies that are no pickle") {
+        chunks[3] = text("[]");
+    }
+    SUBCASE("data that is not a dict") {
+        chunks[4] = common::write_pickle(Value::list());
+    }
+    SUBCASE("data without type_id") {
+        chunks[4] = common::write_pickle(Value::dict());
+    }
     SUBCASE("a type_id that is not a str") {
         chunks[4] = common::write_pickle(Value::dict({{Value::str("type_id"), Value()}}));
     }
-    SUBCASE("data that is cut off") { chunks[4] = chunks[4].slice(0, chunks[4].size() - 1); }
+    SUBCASE("data that is cut off") {
+        chunks[4] = chunks[4].slice(0, chunks[4].size() - 1);
+    }
     CHECK_FALSE(common::read_node(chunks));
 }
 

@@ -50,8 +50,8 @@ Node make_node(const NodeId& id, const UserName& owner, std::vector<NodeId> depe
         {Value::str("location"), Value::list({Value::real(x), Value::real(-x), Value::real(0.5)})},
         {Value::str("props"), Value::dict({{Value::str("k0"), Value::integer(1)},
                                            {Value::integer(7), Value::boolean(true)}})},
-        {Value::str("items"), Value::list({Value::str("a"), Value::tuple({Value::integer(3)}),
-                                           Value()})},
+        {Value::str("items"),
+         Value::list({Value::str("a"), Value::tuple({Value::integer(3)}), Value()})},
         {Value::str("blob"), Value::bytes(Bytes(blob(salt, blob_bytes)))},
     });
     return Node{id, owner, Dependencies::of(std::move(dependencies)), common::write_pickle(data)};
@@ -59,11 +59,13 @@ Node make_node(const NodeId& id, const UserName& owner, std::vector<NodeId> depe
 
 PatchNode make_patch(const NodeId& id, std::vector<NodeId> dependencies, double x) {
     return patch_of(id, std::move(dependencies),
-                    dict_of("values_changed", dict_of("root['location'][0]",
-                                                      dict_of("new_value", Value::real(x)))));
+                    dict_of("values_changed",
+                            dict_of("root['location'][0]", dict_of("new_value", Value::real(x)))));
 }
 
-NodeId GraphGen::any_id() { return ids_.empty() ? "nobody" : ids_[below(ids_.size())]; }
+NodeId GraphGen::any_id() {
+    return ids_.empty() ? "nobody" : ids_[below(ids_.size())];
+}
 
 std::vector<NodeId> GraphGen::some_ids() {
     std::vector<NodeId> ids(below(5));
@@ -79,8 +81,8 @@ UserName GraphGen::any_user() {
 Mutation GraphGen::put(const NodeId& id) {
     const std::vector<NodeId> dependencies = some_ids();
     dependencies_[id] = dependencies;
-    return common::PutNode{make_node(id, any_user(), dependencies, random_(),
-                                     below(20) == 0 ? 5000 : below(200))};
+    return common::PutNode{
+        make_node(id, any_user(), dependencies, random_(), below(20) == 0 ? 5000 : below(200))};
 }
 
 // Every second item takes something away or adds it where it may not fit: deepdiff passes over
@@ -92,9 +94,10 @@ Value GraphGen::delta() {
     const auto small = static_cast<std::int64_t>(below(5));
     switch (below(7)) {
         case 0:
-            return dict_of("values_changed",
-                           dict_of("root['location'][" + std::to_string(below(3)) + "]",
-                                   dict_of("new_value", Value::real(static_cast<double>(small) / 4))));
+            return dict_of(
+                "values_changed",
+                dict_of("root['location'][" + std::to_string(below(3)) + "]",
+                        dict_of("new_value", Value::real(static_cast<double>(small) / 4))));
         case 1:
             return dict_of("dictionary_item_added", dict_of(prop, Value::integer(small)));
         case 2:
@@ -104,10 +107,10 @@ Value GraphGen::delta() {
         case 4:
             return dict_of("iterable_item_removed", dict_of(item, Value::list({Value::str(key)})));
         case 5:
-            return dict_of("values_changed",
-                           dict_of("root['blob']",
-                                   dict_of("new_value",
-                                           Value::bytes(Bytes(blob(random_(), below(3000)))))));
+            return dict_of(
+                "values_changed",
+                dict_of("root['blob']",
+                        dict_of("new_value", Value::bytes(Bytes(blob(random_(), below(3000)))))));
         default:
             return Value::dict();
     }
