@@ -327,11 +327,16 @@ void Loop::perform(WantSave effect, Instant) {
 }
 
 void Loop::perform(BrokerLost, Instant) {
+    const bool it_said_so = parts_.mirror.broker_state() == common::feed::BrokerState::Stopped;
     stopping_.on_broker_lost();
     status_.broker_lost = true;
-    parts_.log.warning("Broker lost: nothing heard of it for " +
-                       std::to_string(common::limits::kBrokerLostMs / 1000) +
-                       " s; waiting for it to come back");
+    if (it_said_so) {
+        parts_.log.info("The broker is gone; waiting for the next one");
+    } else {
+        parts_.log.warning("Broker lost: nothing heard of it for " +
+                           std::to_string(common::limits::kBrokerLostMs / 1000) +
+                           " s; waiting for it to come back");
+    }
 }
 
 void Loop::perform(BrokerBack, Instant) {

@@ -53,8 +53,7 @@ public:
         ip.clear();
         port = 0;
     }
-    // Newer versions of the library ask for this one, older ones do not have it.
-    void get_local_ip_and_port(std::string& ip, int& port) const {
+    void get_local_ip_and_port(std::string& ip, int& port) const override {
         ip.clear();
         port = 0;
     }
@@ -94,11 +93,15 @@ public:
         }
     }
 
-    void enqueue(std::function<void()> job) override {
+    // void, in newer versions of the library bool.
+    using Enqueued = decltype(std::declval<httplib::TaskQueue&>().enqueue(nullptr));
+
+    Enqueued enqueue(std::function<void()> job) override {
         std::unique_lock lock(mutex_);
         changed_.wait(lock, [this] { return idle_ > jobs_.size(); });
         jobs_.push_back(std::move(job));
         changed_.notify_all();
+        return Enqueued(true);
     }
 
     void shutdown() override {
