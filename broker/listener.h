@@ -21,6 +21,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "broker/channel.h"
 #include "broker/connection.h"
 #include "common/bytes.h"
 #include "common/ids.h"
@@ -28,10 +29,6 @@
 #include "common/result.h"
 
 namespace broker {
-
-enum class Channel { Command, Data, Heartbeat };
-inline constexpr std::size_t kChannels = 3;
-const char* name(Channel channel);
 
 // Never used again in the life of a listener.
 enum class ConnectionId : std::uint64_t {};

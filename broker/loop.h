@@ -1,0 +1,100 @@
+#pragma once
+// The broker's one thread: waits for clients, the link and signals, hands what comes to the cores,
+// and performs their effects in order. Decides nothing.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "broker/listener.h"
+#include "broker/publisher.h"
+#include "broker/resync.h"
+#include "broker/session.h"
+#include "common/config.h"
+#include "common/io/http_server.h"
+#include "common/io/signals.h"
+#include "common/io/zmq_socket.h"
+#include "common/log.h"
+#include "common/result.h"
+
+namespace broker {
+
+class Loop {
+public:
+    // All must outlive this. `http` may be null.
+    Loop(const common::Settings& settings, common::Log& log, common::io::Signals& signals,
+         Listener& listener, common::io::ZmqSocket& feed, common::io::ZmqSocket& link,
+         common::io::HttpServer* http);
+    Loop(const Loop&) = delete;
+    Loop& operator=(const Loop&) = delete;
+
+    enum class End {
+        Saved,     // all that clients were told of is durable, or there was nothing to keep
+        NotSaved,  // no snapshotter said so in time
+    };
+    // Until a signal asks for the end and all is done, or waiting itself fails.
+    common::Result<End> run();
+
+private:
+    struct Shutdown {
+        enum class Step { Draining, Confirming } step = Step::Draining;
+        common::Instant since{};
+        std::optional<common::Position> final_position;
+        std::size_t quiet_turns = 0;
+    };
+
+    void turn(common::Instant now);
+    common::Millis wait_for() const;
+    void take_signals(common::Instant now);
+    void take_link(common::Instant now);
+    void take_clients(common::Instant now);
+    void tick(common::Instant now);
+    void perform(common::Instant now);
+    void perform(Publish& publish);
+    void perform(const Send& send);
+    void perform(const Close& close, common::Instant now);
+    void perform(LinkEffects effects, common::Instant now);
+    void restore(RestoredGraph restored, common::Instant now);
+    void start_fresh(common::Instant now);
+    void send_record(const common::feed::Frames& record);
+    void send_beat(bool with_digest);
+    void report_sent(common::Instant now);
+    void publish_status(common::Instant now);
+    std::optional<End> continue_shutdown(common::Instant now);
+    void write(Log::Level level, const std::string& line);
+
+    ClientId client_of(const std::string& identity);
+    const std::string* identity_of(ClientId client) const;
+    void forget_strangers();
+
+    const common::Settings& settings_;
+    common::Log& log_;
+    common::io::Signals& signals_;
+    Listener& listener_;
+    common::io::ZmqSocket& feed_;
+    common::io::ZmqSocket& link_;
+    common::io::HttpServer* http_;
+
+    Publisher publisher_;
+    Resync resync_;
+    Session session_;
+    Effects effects_;
+    std::vector<Incoming> incoming_;
+
+    std::unordered_map<std::string, ClientId> clients_;
+    std::unordered_map<ClientId, std::string> identities_;
+    std::uint64_t last_client_ = 0;
+
+    common::Instant started_{};
+    common::Instant ticked_{};
+    common::Instant beat_{};
+    common::Instant status_{};
+    common::Instant unprotected_said_{};
+    std::uint64_t feed_drops_ = 0;
+    std::optional<Shutdown> shutdown_;
+    std::optional<End> end_;
+};
+
+}  // namespace broker

@@ -1,0 +1,95 @@
+#pragma once
+// What a client is owed on its data and command connections, and when it may have it. Pure.
+//
+// The two connections have no common order. In ACTIVE the client takes, a tick, first at most one
+// command and then at most one data message. A Delete or Right that names a node could so overtake
+// a Node or Commit about it that was sent before, which ends the client's session or leaves it with
+// a wrong owner. So such a command waits until the last data message about its nodes has left our
+// queue, 50 ms more for it to arrive, and is preceded by one empty Right for each data message of
+// the last 10 s up to that one: the client takes one of each a tick, so all of them are handled
+// before it (protocol.md, "What breaks a real client"; tried with 0.9.10).
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "broker/effects.h"
+#include "broker/wire.h"
+#include "common/ids.h"
+
+namespace broker {
+
+class Outbox {
+public:
+    explicit Outbox(ClientId client) : client_(client) {}
+
+    // A Node or Commit about `id`, unless `hold` is in force: then it waits in order.
+    void data(const common::NodeId& id, const wire::Encoded& message, common::Instant now,
+              Effects& effects);
+    // As above, when the caller sends the message itself, together with other clients' copies.
+    // False: it was held, do not send.
+    bool note_data(const common::NodeId& id, const wire::Encoded& message, common::Instant now);
+    // A Delete or Right about `ids`.
+    void graph_command(std::vector<common::NodeId> ids, const wire::Encoded& message,
+                       common::Instant now, Effects& effects);
+    // Any other command: never waits. Counted, so that `commands_waiting` is right.
+    void command(const wire::Encoded& message, Effects& effects);
+    void note_command() { ++commands_queued_; }
+
+    // While commands are held, Deletes and Rights wait (a joiner until DONE); while all is held,
+    // data too (an uploader until END + 1 s). What may go when the hold is eased goes at once.
+    enum class Hold : std::uint8_t { Nothing, GraphCommands, All };
+    void set_hold(Hold hold, common::Instant now, Effects& effects);
+
+    // The loop reports how many messages of the present connection the kernel has taken.
+    void on_sent(Channel channel, std::uint64_t total, common::Instant now);
+    // A connection was opened anew: what was sent on the one before does not count any more.
+    void on_opened(Channel channel);
+    // Time has passed: sends what waited long enough.
+    void flush(common::Instant now, Effects& effects);
+    // Drops all that waits (the client left the graph's traffic).
+    void clear();
+
+    bool waiting() const { return !held_data_.empty() || !held_commands_.empty(); }
+    std::size_t held_bytes() const { return held_bytes_; }
+    std::uint64_t commands_queued() const { return commands_queued_; }
+    std::uint64_t commands_waiting() const { return commands_queued_ - commands_sent_; }
+
+private:
+    struct HeldData {
+        common::NodeId id;
+        wire::Encoded message;
+    };
+    struct HeldCommand {
+        std::vector<common::NodeId> ids;
+        wire::Encoded message;
+        std::uint64_t after = 0;  // the last data message about ids when this was asked for, or 0
+        std::optional<common::Instant> ready;  // that message has left, + 50 ms
+    };
+    struct SentData {
+        common::NodeId id;
+        std::uint64_t number;  // of data messages on this connection, from 1
+        common::Instant time;
+    };
+    // The number of the last data message about one of `ids` that may be unhandled, or 0.
+    std::uint64_t last_about(const std::vector<common::NodeId>& ids) const;
+    bool flush_command(HeldCommand& held, common::Instant now, Effects& effects);
+    void forget_old(common::Instant now);
+    void pop_recent();
+
+    ClientId client_;
+    Hold hold_ = Hold::Nothing;
+    std::deque<HeldData> held_data_;
+    std::deque<HeldCommand> held_commands_;
+    std::size_t held_bytes_ = 0;
+    std::deque<SentData> recent_;
+    std::unordered_map<common::NodeId, std::uint64_t> last_number_;  // over recent_
+    std::uint64_t data_queued_ = 0;
+    std::uint64_t data_sent_ = 0;
+    std::uint64_t commands_queued_ = 0;
+    std::uint64_t commands_sent_ = 0;
+};
+
+}  // namespace broker

@@ -1,0 +1,109 @@
+#pragma once
+// Who is here: every client that has a connection, or had one a moment ago. Pure.
+
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "broker/effects.h"
+#include "broker/heartbeat.h"
+#include "broker/outbox.h"
+#include "broker/wire.h"
+#include "common/graph.h"
+#include "common/ids.h"
+#include "common/value.h"
+
+namespace broker {
+
+// What a client is to the session.
+enum class Stage : std::uint8_t {
+    Stranger,  // not logged in: may ask RequestServerInfo and Auth, nothing else
+    Member,    // on the roster
+    Ghost      // was a member, is off the roster, may come back under its identity for a while
+};
+
+// How far a member is with the graph.
+enum class Phase : std::uint8_t {
+    Lobby,      // has nothing, gets nothing
+    Uploading,  // its upload was accepted: no states of clients, no data, until DONE
+    Settling,   // DONE was sent: data and graph commands are held until END + 1 s
+    Catalog,    // knows the catalog, has asked for nothing: gets no data
+    Syncing,    // asks for nodes: gets data at once, graph commands after its DONE
+    Active
+};
+
+struct Client {
+    explicit Client(ClientId client) : id(client), outbox(client) {}
+
+    ClientId id;
+    std::string peer;  // "127.0.0.1:40312", of the latest command connection
+    common::UserName name;
+    bool admin = false;
+    Stage stage = Stage::Stranger;
+    Phase phase = Phase::Lobby;
+
+    bool command_open = false;
+    bool data_open = false;
+    bool heartbeat_open = false;
+    bool told_to_join = false;  // a stranger gets one Disconnect, not many
+    bool owes_telling = false;  // it is told as soon as its command connection is there
+    bool expelled = false;      // it was sent a Disconnect: nothing else is for it
+
+    std::optional<common::Instant> detached_since;  // a member without command connection
+    common::Instant left_at{};                      // of a ghost
+    bool needs_repair = false;    // data or commands may not have reached it
+    common::Instant lost_since{}; // since when; also for how long its data connection is missing
+
+    Heartbeat heartbeat;
+    Outbox outbox;
+    std::uint64_t state_queued = 0;  // number of the last UpdateClientsState among its commands
+
+    common::Value metadata = common::Value::dict();
+    bool metadata_changed = false;  // since it was published
+    common::Instant metadata_published{};
+
+    common::GraphCopy join_copy;  // in Syncing: what GET is served from
+    std::unordered_map<common::NodeId, common::NodePtr> join_nodes;
+    std::unordered_set<common::NodeId> catalog;
+    // Its first GET came before its data connection was there: answered when it is.
+    std::optional<common::NodeId> waiting_get;
+
+    std::optional<common::Instant> settled_at;  // in Settling, after END
+
+    bool present() const { return stage == Stage::Member && command_open && !expelled; }
+    // Whether Delete and Right are for it: it has nodes, or is getting them.
+    bool takes_graph_commands() const {
+        return present() && phase != Phase::Lobby && phase != Phase::Uploading &&
+               phase != Phase::Catalog;
+    }
+    // Whether Node and Commit are sent to it.
+    bool takes_data() const { return takes_graph_commands() && data_open; }
+    std::string label() const;  // "'ada' (127.0.0.1:40312)", for log lines
+};
+
+class Roster {
+public:
+    // Made on demand.
+    Client& client(ClientId id);
+    Client* find(ClientId id);
+    bool knows(ClientId id) const { return clients_.contains(id); }
+    // The member of that name, detached ones included.
+    Client* member(const common::UserName& name) const;
+    // Members in the order of their logins.
+    const std::vector<Client*>& members() const { return members_; }
+    void add_member(Client& client);
+    void remove_member(Client& client);
+    // Forgets strangers without a connection.
+    void forget(ClientId id);
+    std::vector<Client*> ghosts();
+    std::size_t size() const { return clients_.size(); }
+
+private:
+    std::map<ClientId, Client> clients_;  // node-based: pointers stay good
+    std::vector<Client*> members_;
+};
+
+}  // namespace broker

@@ -1,0 +1,113 @@
+// The conversations in tests/transcripts show the outbox at work; here are its corners.
+
+#include "broker/outbox.h"
+
+#include <doctest/doctest.h>
+
+namespace {
+
+using broker::Channel;
+using broker::ClientId;
+using broker::Effects;
+using broker::Outbox;
+using common::Instant;
+using common::Millis;
+
+const Instant kStart{Millis{1'000'000}};
+
+broker::wire::Encoded message(std::string_view text) {
+    return std::make_shared<const common::Chunks>(
+        common::Chunks{common::Bytes::copy_of(text)});
+}
+
+// The first chunk of each Send, in order; an empty Right (three chunks) is "-".
+std::string sent(Effects& effects) {
+    std::string all;
+    for (const broker::Effect& effect : effects) {
+        const auto& send = std::get<broker::Send>(effect);
+        all += send.chunks->size() == 3 ? "-" : std::string(send.chunks->front().view());
+    }
+    effects.clear();
+    return all;
+}
+
+}  // namespace
+
+TEST_CASE("a command about a node that was not sent lately goes at once") {
+    Outbox outbox(ClientId{1});
+    Effects effects;
+    outbox.data("a", message("a"), kStart, effects);
+    outbox.graph_command({"b"}, message("B"), kStart, effects);
+    CHECK(sent(effects) == "aB");
+    CHECK_FALSE(outbox.waiting());
+}
+
+TEST_CASE("later data about the same node does not put off a command any further") {
+    Outbox outbox(ClientId{1});
+    Effects effects;
+    outbox.data("a", message("1"), kStart, effects);
+    outbox.graph_command({"a"}, message("R"), kStart, effects);
+    outbox.on_sent(Channel::Data, 1, kStart);
+    outbox.data("a", message("2"), kStart, effects);
+    outbox.flush(kStart + Millis{50}, effects);
+    CHECK(sent(effects) == "12-R");
+}
+
+TEST_CASE("commands keep their order, also those that need not wait") {
+    Outbox outbox(ClientId{1});
+    Effects effects;
+    outbox.data("a", message("1"), kStart, effects);
+    outbox.graph_command({"a"}, message("R"), kStart, effects);
+    outbox.graph_command({"b"}, message("S"), kStart, effects);
+    CHECK(sent(effects) == "1");
+    outbox.on_sent(Channel::Data, 1, kStart);
+    outbox.flush(kStart + Millis{50}, effects);
+    CHECK(sent(effects) == "-RS");
+}
+
+TEST_CASE("data sent more than ten seconds ago counts as handled, once it has left") {
+    Outbox outbox(ClientId{1});
+    Effects effects;
+    outbox.data("a", message("1"), kStart, effects);
+    const Instant later = kStart + Millis{10'001};
+    outbox.graph_command({"a"}, message("R"), later, effects);
+    CHECK(sent(effects) == "1");  // still in our queue
+    outbox.on_sent(Channel::Data, 1, later);
+    outbox.flush(later, effects);
+    CHECK(sent(effects) == "R");
+}
+
+TEST_CASE("a flood of data: the command waits until empty Rights are few enough") {
+    Outbox outbox(ClientId{1});
+    Effects effects;
+    for (int i = 0; i < 2'500; ++i) {
+        outbox.data("a", message("1"), kStart + Millis{i}, effects);
+    }
+    sent(effects);
+    outbox.graph_command({"a"}, message("R"), kStart + Millis{2'500}, effects);
+    outbox.on_sent(Channel::Data, 2'500, kStart + Millis{2'500});
+    outbox.flush(kStart + Millis{9'000}, effects);
+    CHECK(sent(effects).empty());
+    outbox.flush(kStart + Millis{11'000}, effects);
+    const std::string all = sent(effects);
+    CHECK(all.back() == 'R');
+    CHECK(all.size() <= 2'001);
+}
+
+TEST_CASE("a hold keeps data and commands, in order, until it is eased") {
+    Outbox outbox(ClientId{1});
+    Effects effects;
+    outbox.set_hold(Outbox::Hold::All, kStart, effects);
+    outbox.data("a", message("1"), kStart, effects);
+    outbox.graph_command({"a"}, message("R"), kStart, effects);
+    CHECK(effects.empty());
+    CHECK(outbox.held_bytes() == 2);
+    outbox.set_hold(Outbox::Hold::GraphCommands, kStart, effects);
+    CHECK(sent(effects) == "1");
+    outbox.set_hold(Outbox::Hold::Nothing, kStart, effects);
+    CHECK(sent(effects).empty());  // the command must not overtake the data that waited with it
+    outbox.on_sent(Channel::Data, 1, kStart);
+    outbox.flush(kStart + Millis{50}, effects);
+    CHECK(sent(effects) == "-R");
+    CHECK(outbox.held_bytes() == 0);
+}
