@@ -267,8 +267,6 @@ def save_now(server):
 
 def measure_saves(report, session, running):
     at = f'relay beside {len(session.names):,} nodes, 2 clients at {OPTIONS.rate} commits/s:'
-    for _ in range(OPTIONS.rounds):
-        report.add('a save of them: s', HOLDFAST, save_now(running.server))
 
     def latency(what):
         got = running.load(session, 'relay', 2, OPTIONS.seconds, OPTIONS.rate)
@@ -289,6 +287,8 @@ def measure_saves(report, session, running):
     stop.set()
     saver.join()
     report.add('saves during that', HOLDFAST, len(saves))
+    # Commits arrive all the time, so each of them had something to write.
+    report.add('a save of them: s', HOLDFAST, statistics.median(saves))
 
 
 def main():
