@@ -1,0 +1,190 @@
+#include "common/session_file.h"
+
+#include <doctest/doctest.h>
+#include <zlib.h>
+
+#include "common/limits.h"
+#include "common/pickle.h"
+#include "tests/support/sample_session.h"
+
+using namespace common;
+using support::sample_file;
+using support::sample_graph;
+using support::sample_stamp;
+
+namespace {
+
+std::string gzip(std::string_view text) {
+    z_stream stream{};
+    REQUIRE(deflateInit2(&stream, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY) == Z_OK);
+    std::string out(deflateBound(&stream, text.size()) + 64, '\0');
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+    stream.avail_in = static_cast<uInt>(text.size());
+    stream.next_out = reinterpret_cast<Bytef*>(out.data());
+    stream.avail_out = static_cast<uInt>(out.size());
+    REQUIRE(deflate(&stream, Z_FINISH) == Z_STREAM_END);
+    out.resize(stream.total_out);
+    deflateEnd(&stream);
+    return out;
+}
+
+Bytes file_of(const Value& value) {
+    return Bytes(gzip(write_pickle(value).view()));
+}
+
+Value chunks_value(const Node& node) {
+    std::vector<Value> chunks;
+    for (const Bytes& chunk : node.chunks()) {
+        chunks.push_back(Value::bytes(chunk));
+    }
+    return Value::list(std::move(chunks));
+}
+
+Error error_of(const Bytes& file) {
+    Result<SessionFile> session = read_session_file(file);
+    REQUIRE_FALSE(session.has_value());
+    return session.error();
+}
+
+}  // namespace
+
+TEST_CASE("a session comes back from its file as it was saved") {
+    const GraphCopy graph = sample_graph(2500);  // more than two batches
+    SessionStamp stamp = sample_stamp(42);
+    stamp.position.epoch = Epoch{0xffffffffffffffff};  // more than an int64
+    stamp.position.seq = Seq{0xfffffffffffffffe};
+    stamp.lineage = {{Epoch{3}, Position{}}, {Epoch{9}, {Epoch{3}, Seq{17}, Hash128{1, 2}}}};
+    stamp.last_mutation = WallTime{1234};
+    stamp.saved = WallTime{5678};
+    stamp.digest = graph.digest();
+
+    const Result<SessionFile> back = read_session_file(sample_file(graph, stamp));
+    REQUIRE(back.has_value());
+    CHECK(back->graph.digest() == graph.digest());
+    CHECK(back->graph.initialised);
+    CHECK(back->graph.timeline == graph.timeline);
+    CHECK(back->graph.metadata == graph.metadata);
+    REQUIRE(back->graph.nodes.size() == graph.nodes.size());
+    CHECK(back->graph.nodes[1234]->chunks() == graph.nodes[1234]->chunks());
+    REQUIRE(back->stamp.has_value());
+    CHECK(back->stamp->position == stamp.position);
+    CHECK(back->stamp->lineage == stamp.lineage);
+    CHECK(back->stamp->last_mutation == stamp.last_mutation);
+    CHECK(back->stamp->saved == stamp.saved);
+    CHECK(back->stamp->digest == stamp.digest);
+}
+
+TEST_CASE("sessions without nodes or users, and nodes of every size of chunk") {
+    for (const std::size_t bytes : {0, 200, 256, 70'000, 600'000}) {
+        CAPTURE(bytes);
+        const GraphCopy graph = sample_graph(3, 1, bytes);
+        const Result<SessionFile> back = read_session_file(sample_file(graph, sample_stamp(1)));
+        REQUIRE(back.has_value());
+        CHECK(back->graph.digest() == graph.digest());
+    }
+    GraphCopy empty;
+    empty.initialised = true;
+    const Result<SessionFile> back = read_session_file(sample_file(empty, sample_stamp(1)));
+    REQUIRE(back.has_value());
+    CHECK(back->graph.nodes.empty());
+    CHECK(back->graph.digest() == empty.digest());
+}
+
+TEST_CASE("the same session gives the same bytes") {
+    CHECK(sample_file(sample_graph(20), sample_stamp(3)) ==
+          sample_file(sample_graph(20), sample_stamp(3)));
+}
+
+TEST_CASE("an error of the sink ends the writing") {
+    int calls = 0;
+    const Result<void> written = write_session_file(
+        sample_graph(100, 0, 100'000), sample_stamp(1), 1, [&](std::string_view) {
+            ++calls;
+            return Result<void>(fail(ErrorKind::Io, "disk full"));
+        });
+    REQUIRE_FALSE(written.has_value());
+    CHECK(written.error().what == "disk full");
+    CHECK(calls == 1);
+}
+
+TEST_CASE("a file of the addon has no stamp, and its users' metadata are kept by name") {
+    const GraphCopy graph = sample_graph(2);
+    const Value metadata = Value::dict({{Value::str("tasks"), Value::str("paint")},
+                                        {Value::str("color"), Value::tuple({})},
+                                        {Value::str("view_matrix"), Value::list()},
+                                        {Value::str("scene_current"), Value::str("Scene")}});
+    const Value file = Value::dict(
+        {{Value::str("nodes"),
+          Value::list({chunks_value(*graph.nodes[0]), chunks_value(*graph.nodes[1])})},
+         {Value::str("users"),
+          Value::dict({{Value::str("ann"), Value::dict({{Value::str("metadata"), metadata}})},
+                       {Value::str("bob"), Value::str("not what it should be")}})}});
+    const Result<SessionFile> back = read_session_file(file_of(file));
+    REQUIRE(back.has_value());
+    CHECK_FALSE(back->stamp.has_value());
+    CHECK(back->graph.initialised);
+    CHECK(back->graph.nodes.size() == 2);
+    REQUIRE(back->graph.metadata.size() == 1);
+    CHECK(back->graph.metadata.at("ann") ==
+          write_pickle(Value::dict({{Value::str("tasks"), Value::str("paint")}})));
+}
+
+TEST_CASE("a file without users, as the addon saves it when it is offline") {
+    const GraphCopy graph = sample_graph(1);
+    const Result<SessionFile> back = read_session_file(file_of(
+        Value::dict({{Value::str("nodes"), Value::list({chunks_value(*graph.nodes[0])})}})));
+    REQUIRE(back.has_value());
+    CHECK(back->graph.nodes.size() == 1);
+}
+
+TEST_CASE("a gzip file of several members is read as one") {
+    const GraphCopy graph = sample_graph(1);
+    const Bytes pickle = write_pickle(
+        Value::dict({{Value::str("nodes"), Value::list({chunks_value(*graph.nodes[0])})}}));
+    const std::string members = gzip(pickle.view().substr(0, 50)) + gzip(pickle.view().substr(50));
+    const Result<SessionFile> back = read_session_file(Bytes(members));
+    REQUIRE(back.has_value());
+    CHECK(back->graph.nodes.size() == 1);
+}
+
+TEST_CASE("what is not a session file is refused in words") {
+    CHECK(error_of(Bytes()).kind == ErrorKind::BadInput);
+    CHECK(error_of(Bytes(std::string("not gzip at all"))).kind == ErrorKind::BadInput);
+    CHECK(error_of(Bytes(gzip("not a pickle"))).kind == ErrorKind::BadInput);
+    CHECK(error_of(file_of(Value::integer(3))).what.find("not a session file") !=
+          std::string::npos);
+    CHECK(error_of(file_of(Value::dict({{Value::str("nodes"), Value::str("x")}}))).kind ==
+          ErrorKind::BadInput);
+}
+
+TEST_CASE("a node that no client may send is refused, and named") {
+    Value broken = chunks_value(*sample_graph(1).nodes[0]);
+    broken.as_list()->items[4] = Value::bytes(write_pickle(Value::str("no dict")));
+    const Value good = chunks_value(*sample_graph(2).nodes[1]);
+    const Error error =
+        error_of(file_of(Value::dict({{Value::str("nodes"), Value::list({good, broken})}})));
+    CHECK(error.what.find("node 2 of 2") != std::string::npos);
+
+    const Error twice =
+        error_of(file_of(Value::dict({{Value::str("nodes"), Value::list({good, good})}})));
+    CHECK(twice.what.find("node-1") != std::string::npos);
+}
+
+TEST_CASE("a file that holds something else than what was saved is refused") {
+    const GraphCopy graph = sample_graph(3);
+    SessionStamp stamp = sample_stamp(1);
+    stamp.digest = sample_graph(3, 1).digest();  // of another graph
+    std::string file;
+    REQUIRE(write_session_file(graph, stamp, 1, [&](std::string_view piece) {
+                file.append(piece);
+                return Result<void>();
+            }).has_value());
+    CHECK(error_of(Bytes(file)).what.find("digest") != std::string::npos);
+}
+
+TEST_CASE("a file of a later version is refused as such") {
+    const Value file = Value::dict(
+        {{Value::str("nodes"), Value::list()},
+         {Value::str("holdfast"), Value::dict({{Value::str("format"), Value::integer(2)}})}});
+    CHECK(error_of(file_of(file)).kind == ErrorKind::Unsupported);
+}

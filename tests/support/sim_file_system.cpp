@@ -1,0 +1,289 @@
+#include "tests/support/sim_file_system.h"
+
+#include <algorithm>
+
+namespace support {
+
+using common::Bytes;
+using common::ErrorKind;
+using common::fail;
+using common::Result;
+using snapshotter::FileInfo;
+using snapshotter::FileLock;
+using snapshotter::WritableFile;
+
+struct SimFileSystem::Inode {
+    std::uint64_t number = 0;
+    std::int64_t modified = 0;
+    std::string bytes;
+    std::string synced;
+};
+
+namespace {
+
+std::string directory_of(const std::string& path) {
+    return path.substr(0, path.rfind('/'));
+}
+
+}  // namespace
+
+struct SimFileSystem::State {
+    std::map<std::string, std::shared_ptr<Inode>> names;    // as they are
+    std::map<std::string, std::shared_ptr<Inode>> lasting;  // as they are after a power failure
+    std::set<std::string> directories;
+    std::set<std::string> locks;
+    std::uint64_t operations = 0;
+    std::uint64_t last_operation = 0;  // 0: none
+    std::uint64_t failing_operation = 0;
+    std::uint64_t life = 0;  // counts crashes: what was opened before one is of no use after it
+    std::int64_t clock = 0;
+    std::uint64_t inodes = 0;
+    bool dead = false;
+    bool full = false;
+
+    std::shared_ptr<Inode> new_inode() {
+        auto inode = std::make_shared<Inode>();
+        inode->number = ++inodes;
+        inode->modified = ++clock;
+        return inode;
+    }
+
+    // Called at the beginning of each operation that changes something.
+    Result<void> begin() {
+        if (dead) {
+            return fail(ErrorKind::Io, "the machine is dead");
+        }
+        ++operations;
+        if (operations == failing_operation) {
+            return fail(ErrorKind::Io, "this operation was told to fail");
+        }
+        return {};
+    }
+
+    // Called at its end.
+    Result<void> end() {
+        if (operations == last_operation) {
+            dead = true;
+            return fail(ErrorKind::Io, "the machine has just died");
+        }
+        return {};
+    }
+
+    Result<std::shared_ptr<Inode>> find(const std::string& path) const {
+        if (dead) {
+            return fail(ErrorKind::Io, "the machine is dead");
+        }
+        const auto found = names.find(path);
+        if (found == names.end()) {
+            return fail(ErrorKind::NotFound, path + " is not there");
+        }
+        return found->second;
+    }
+};
+
+class SimFileSystem::File : public WritableFile {
+public:
+    File(std::shared_ptr<State> state, std::shared_ptr<Inode> inode)
+        : state_(std::move(state)), inode_(std::move(inode)), life_(state_->life) {}
+
+    Result<void> write(std::string_view bytes) override {
+        TRY(check_life());
+        TRY(state_->begin());
+        if (state_->full) {
+            return fail(ErrorKind::Io, "no space left on device");
+        }
+        const bool is_last = state_->operations == state_->last_operation;
+        inode_->bytes.append(bytes.substr(0, is_last ? bytes.size() / 2 : bytes.size()));
+        inode_->modified = ++state_->clock;
+        return state_->end();
+    }
+
+    Result<void> sync() override {
+        TRY(check_life());
+        TRY(state_->begin());
+        inode_->synced = inode_->bytes;
+        return state_->end();
+    }
+
+private:
+    Result<void> check_life() const {
+        return life_ == state_->life ? Result<void>() : fail(ErrorKind::Io, "from before a crash");
+    }
+
+    std::shared_ptr<State> state_;
+    std::shared_ptr<Inode> inode_;
+    std::uint64_t life_;
+};
+
+class SimFileSystem::Lock : public FileLock {
+public:
+    Lock(std::shared_ptr<State> state, std::string path)
+        : state_(std::move(state)), path_(std::move(path)), life_(state_->life) {}
+    ~Lock() override {
+        if (life_ == state_->life) {
+            state_->locks.erase(path_);
+        }
+    }
+
+private:
+    std::shared_ptr<State> state_;
+    std::string path_;
+    std::uint64_t life_;
+};
+
+SimFileSystem::SimFileSystem() : state_(std::make_shared<State>()) {}
+SimFileSystem::~SimFileSystem() = default;
+
+std::uint64_t SimFileSystem::operations() const {
+    return state_->operations;
+}
+void SimFileSystem::die_after(std::uint64_t operation) {
+    state_->last_operation = operation;
+}
+bool SimFileSystem::is_dead() const {
+    return state_->dead;
+}
+void SimFileSystem::fail_at(std::uint64_t operation) {
+    state_->failing_operation = operation;
+}
+void SimFileSystem::set_full(bool full) {
+    state_->full = full;
+}
+
+void SimFileSystem::crash(Loss loss) {
+    const auto survivors = [this](bool names_survive) {
+        return names_survive ? state_->names : state_->lasting;
+    };
+    state_->names = survivors(loss != Loss::All && loss != Loss::Names);
+    for (auto& [path, inode] : state_->names) {
+        std::string bytes = inode->bytes;
+        const std::size_t synced = std::min(inode->synced.size(), bytes.size());
+        if (loss == Loss::All || loss == Loss::Bytes) {
+            bytes = inode->synced;
+        } else if (loss == Loss::HalfTheBytes) {
+            bytes.resize(synced + (bytes.size() - synced) / 2);
+        }
+        // A new inode: nobody who still holds the old one can write to it.
+        inode = std::make_shared<Inode>(Inode{
+            .number = inode->number, .modified = inode->modified, .bytes = bytes, .synced = bytes});
+    }
+    state_->lasting = state_->names;
+    state_->locks.clear();
+    state_->last_operation = 0;
+    state_->failing_operation = 0;
+    state_->dead = false;
+    ++state_->life;
+}
+
+void SimFileSystem::put(const std::string& path, std::string_view bytes) {
+    std::shared_ptr<Inode>& inode = state_->names[path];
+    if (inode == nullptr) {
+        inode = state_->new_inode();
+    }
+    inode->bytes = bytes;
+    inode->synced = bytes;
+    inode->modified = ++state_->clock;
+    state_->lasting[path] = inode;
+    state_->directories.insert(directory_of(path));
+}
+
+void SimFileSystem::erase(const std::string& path) {
+    state_->names.erase(path);
+    state_->lasting.erase(path);
+}
+
+std::optional<std::string> SimFileSystem::contents(const std::string& path) const {
+    const auto found = state_->names.find(path);
+    return found == state_->names.end() ? std::nullopt : std::optional(found->second->bytes);
+}
+
+std::vector<std::string> SimFileSystem::paths() const {
+    std::vector<std::string> result;
+    for (const auto& [path, inode] : state_->names) {
+        result.push_back(path);
+    }
+    return result;
+}
+
+Result<std::unique_ptr<WritableFile>> SimFileSystem::create(const std::string& path) {
+    TRY(state_->begin());
+    std::shared_ptr<Inode>& inode = state_->names[path];
+    if (inode == nullptr) {
+        inode = state_->new_inode();
+    }
+    inode->bytes.clear();
+    inode->modified = ++state_->clock;
+    TRY(state_->end());
+    return std::make_unique<File>(state_, inode);
+}
+
+Result<Bytes> SimFileSystem::read(const std::string& path) {
+    return Bytes::copy_of(TRY(state_->find(path))->bytes);
+}
+
+Result<FileInfo> SimFileSystem::stat(const std::string& path) {
+    const auto inode = TRY(state_->find(path));
+    return FileInfo{inode->bytes.size(), inode->modified, inode->number};
+}
+
+Result<std::vector<std::string>> SimFileSystem::list(const std::string& directory) {
+    if (state_->dead) {
+        return fail(ErrorKind::Io, "the machine is dead");
+    }
+    if (!state_->directories.contains(directory)) {
+        return fail(ErrorKind::NotFound, directory + " is not there");
+    }
+    std::vector<std::string> names;
+    for (const auto& [path, inode] : state_->names) {
+        if (directory_of(path) == directory) {
+            names.push_back(path.substr(directory.size() + 1));
+        }
+    }
+    return names;
+}
+
+Result<void> SimFileSystem::rename(const std::string& from, const std::string& to) {
+    TRY(state_->begin());
+    const auto inode = TRY(state_->find(from));
+    state_->names[to] = inode;
+    state_->names.erase(from);
+    return state_->end();
+}
+
+Result<void> SimFileSystem::remove(const std::string& path) {
+    TRY(state_->begin());
+    TRY(state_->find(path));
+    state_->names.erase(path);
+    return state_->end();
+}
+
+Result<void> SimFileSystem::sync_directory(const std::string& directory) {
+    TRY(state_->begin());
+    const auto is_here = [&](const auto& entry) { return directory_of(entry.first) == directory; };
+    std::erase_if(state_->lasting, is_here);
+    std::copy_if(state_->names.begin(), state_->names.end(),
+                 std::inserter(state_->lasting, state_->lasting.end()), is_here);
+    return state_->end();
+}
+
+Result<void> SimFileSystem::make_directories(const std::string& directory) {
+    TRY(state_->begin());
+    for (std::string path = directory; !path.empty(); path = directory_of(path)) {
+        state_->directories.insert(path);
+        if (path.find('/') == path.npos) {
+            break;
+        }
+    }
+    return state_->end();
+}
+
+Result<std::unique_ptr<FileLock>> SimFileSystem::lock(const std::string& path) {
+    TRY(state_->begin());
+    if (!state_->locks.insert(path).second) {
+        return fail(ErrorKind::Busy, path + " is held by process 1");
+    }
+    TRY(state_->end());
+    return std::make_unique<Lock>(state_, path);
+}
+
+}  // namespace support

@@ -1,0 +1,76 @@
+#pragma once
+// A disk in memory that does what a disk may do at the worst moment.
+//
+// Every operation that changes something is counted. It can be told to die after one of them: from
+// then on everything fails, until `crash` turns the power on again and decides what has survived.
+// Bytes are safe from their file's sync() on, names from sync_directory() on; before that they
+// may survive or not, independently of one another.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "snapshotter/storage/file_system.h"
+
+namespace support {
+
+// What becomes of what was not synced.
+enum class Loss {
+    Nothing,       // only the process was killed
+    All,           // bytes and names
+    Bytes,         // names have survived: files are shorter than they were
+    HalfTheBytes,  // names have survived, and half of what was not synced
+    Names,         // bytes have survived: renames, new files and removals are undone
+};
+inline constexpr Loss kAllLosses[] = {Loss::Nothing, Loss::All, Loss::Bytes, Loss::HalfTheBytes,
+                                      Loss::Names};
+
+class SimFileSystem : public snapshotter::FileSystem {
+public:
+    SimFileSystem();
+    ~SimFileSystem() override;
+
+    // ---- what happens to it ----
+    std::uint64_t operations() const;
+    // The operation with this number (counted from 1, since the beginning) is the last one; if it
+    // is a write, half of it is written.
+    void die_after(std::uint64_t operation);
+    bool is_dead() const;
+    // Everything starts again, locks are free.
+    void crash(Loss loss);
+    // The operation with this number fails, once, and does nothing.
+    void fail_at(std::uint64_t operation);
+    // Writes fail, as on a full disk.
+    void set_full(bool full);
+
+    // ---- other people's doings; they last at once ----
+    // As `cp` does: writes into the file if it is there.
+    void put(const std::string& path, std::string_view bytes);
+    void erase(const std::string& path);
+    std::optional<std::string> contents(const std::string& path) const;
+    std::vector<std::string> paths() const;
+
+    // ---- FileSystem ----
+    common::Result<std::unique_ptr<snapshotter::WritableFile>> create(
+        const std::string& path) override;
+    common::Result<common::Bytes> read(const std::string& path) override;
+    common::Result<snapshotter::FileInfo> stat(const std::string& path) override;
+    common::Result<std::vector<std::string>> list(const std::string& directory) override;
+    common::Result<void> rename(const std::string& from, const std::string& to) override;
+    common::Result<void> remove(const std::string& path) override;
+    common::Result<void> sync_directory(const std::string& directory) override;
+    common::Result<void> make_directories(const std::string& directory) override;
+    common::Result<std::unique_ptr<snapshotter::FileLock>> lock(const std::string& path) override;
+
+private:
+    struct Inode;
+    struct State;
+    class File;
+    class Lock;
+    std::shared_ptr<State> state_;
+};
+
+}  // namespace support
