@@ -1,5 +1,7 @@
 #include "tests/support/sample_session.h"
 
+#include <zlib.h>
+
 #include <random>
 #include <string>
 
@@ -65,6 +67,40 @@ Bytes sample_file(const GraphCopy& graph, SessionStamp stamp) {
         });
     VERIFY(written.has_value());
     return Bytes(std::move(file));
+}
+
+Bytes sample_addon_file(const GraphCopy& graph) {
+    std::vector<Value> nodes;
+    for (const NodePtr& node : graph.nodes) {
+        std::vector<Value> chunks;
+        for (const Bytes& chunk : node->chunks()) {
+            chunks.push_back(Value::bytes(chunk));
+        }
+        nodes.push_back(Value::list(std::move(chunks)));
+    }
+    const Value file = Value::dict({{Value::str("nodes"), Value::list(std::move(nodes))}});
+    return gzip(write_pickle(file).view());
+}
+
+Bytes sample_later_file() {
+    const Value file = Value::dict(
+        {{Value::str("nodes"), Value::list()},
+         {Value::str("holdfast"), Value::dict({{Value::str("format"), Value::integer(2)}})}});
+    return gzip(write_pickle(file).view());
+}
+
+Bytes gzip(std::string_view text) {
+    z_stream stream{};
+    VERIFY(deflateInit2(&stream, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY) == Z_OK);
+    std::string out(deflateBound(&stream, text.size()) + 64, '\0');
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+    stream.avail_in = static_cast<uInt>(text.size());
+    stream.next_out = reinterpret_cast<Bytef*>(out.data());
+    stream.avail_out = static_cast<uInt>(out.size());
+    VERIFY(deflate(&stream, Z_FINISH) == Z_STREAM_END);
+    out.resize(stream.total_out);
+    deflateEnd(&stream);
+    return Bytes(std::move(out));
 }
 
 }  // namespace support

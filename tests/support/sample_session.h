@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "common/graph.h"
 #include "common/session_file.h"
@@ -18,5 +19,13 @@ common::SessionStamp sample_stamp(std::uint64_t seq, std::uint64_t epoch = 7);
 
 // The file that would be saved.
 common::Bytes sample_file(const common::GraphCopy& graph, common::SessionStamp stamp);
+
+// As the addon writes it, without a stamp and without users.
+common::Bytes sample_addon_file(const common::GraphCopy& graph);
+
+// As a later version of Holdfast may write it.
+common::Bytes sample_later_file();
+
+common::Bytes gzip(std::string_view text);
 
 }  // namespace support

@@ -1,0 +1,149 @@
+// Rule: whatever dies, and whatever the disk then forgets, what comes back is a state that was
+// saved, and not an older one than the last save that was reported. After that everything works.
+
+#include <doctest/doctest.h>
+
+#include <map>
+
+#include "snapshotter/storage/store.h"
+#include "tests/support/sample_session.h"
+#include "tests/support/sim_file_system.h"
+
+using namespace snapshotter;
+using namespace common;
+using support::Loss;
+using support::sample_graph;
+using support::sample_stamp;
+using support::SimFileSystem;
+
+namespace {
+
+constexpr const char* kSession = "/data/session_snapshot.db";
+const StoreOptions kOptions{"/data", 2, 1, "0.1.0"};
+
+WallTime at(std::uint64_t seconds) {
+    return WallTime{1'763'894'520'000 + static_cast<std::int64_t>(seconds) * 1000};
+}
+
+GraphCopy graph_of(std::uint64_t step) {
+    return sample_graph(4, step);
+}
+
+// What a run has done before it died.
+struct Progress {
+    std::uint64_t begun = 0;     // the last step that may have been saved
+    std::uint64_t reported = 0;  // the last step whose save was reported
+};
+
+// Saves of steps 1 to 6, every third twice, a pin among them. Ends at the first error.
+Result<void> run(SimFileSystem& files, Progress& progress) {
+    const auto store = TRY(Store::open(files, kOptions));
+    TRY(store->recover(at(0), Epoch{1}));
+    for (std::uint64_t step = 1; step <= 6; ++step) {
+        progress.begun = step;
+        TRY(store->save({graph_of(step), sample_stamp(step), "auto-save", at(step)}));
+        progress.reported = step;
+        if (step % 3 == 0) {
+            TRY(store->save({graph_of(step), sample_stamp(step), "auto-save", at(step)}));
+        }
+        if (step == 4) {
+            TRY(store->pin({graph_of(step), sample_stamp(step), "pinned", at(step)}));
+        }
+    }
+    return {};
+}
+
+void check_what_came_back(SimFileSystem& files, const Progress& progress) {
+    auto store = Store::open(files, kOptions);
+    REQUIRE(store.has_value());
+    const auto recovered = (*store)->recover(at(100), Epoch{1000});
+    REQUIRE(recovered.has_value());
+    std::uint64_t step = 0;
+    if (recovered->session) {
+        step = number(recovered->stamp.position.seq);
+        CHECK(recovered->session->graph.digest() == graph_of(step).digest());
+        CHECK(recovered->stamp.position == sample_stamp(step).position);
+    }
+    CHECK(step >= progress.reported);
+    CHECK(step <= progress.begun);
+    CHECK_FALSE(recovered->restored_by_hand);
+    CHECK_FALSE(recovered->from_backup);
+
+    const auto report = (*store)->save({graph_of(50), sample_stamp(50), "auto-save", at(101)});
+    REQUIRE(report.has_value());
+    CHECK(report->warnings.empty());
+    store->reset();
+    for (const std::string& path : files.paths()) {
+        CHECK(path.find("holdfast-tmp") == path.npos);
+    }
+    auto again = Store::open(files, kOptions);
+    REQUIRE(again.has_value());
+    CHECK((*again)->recover(at(102), Epoch{1001})->session->graph.digest() ==
+          graph_of(50).digest());
+}
+
+}  // namespace
+
+TEST_CASE("crash everywhere in a run of saves") {
+    SimFileSystem whole;
+    Progress complete;
+    REQUIRE(run(whole, complete).has_value());
+    REQUIRE(complete.reported == 6);
+    const std::uint64_t operations = whole.operations();
+    REQUIRE(operations > 100);
+    for (std::uint64_t operation = 1; operation <= operations; ++operation) {
+        for (const Loss loss : support::kAllLosses) {
+            CAPTURE(operation);
+            CAPTURE(static_cast<int>(loss));
+            SimFileSystem files;
+            files.die_after(operation);
+            Progress progress;
+            static_cast<void>(run(files, progress));
+            REQUIRE(files.is_dead());
+            files.crash(loss);
+            check_what_came_back(files, progress);
+        }
+    }
+}
+
+TEST_CASE("crash everywhere in a recovery from a damaged session file") {
+    const auto prepare = [](SimFileSystem& files) {
+        Progress progress;
+        REQUIRE(run(files, progress).has_value());
+        files.crash(Loss::Nothing);
+        std::string damaged = files.contents(kSession).value();
+        damaged[damaged.size() / 2] ^= 1;
+        files.put(kSession, damaged);
+        return damaged;
+    };
+    const auto recover = [](SimFileSystem& files) -> Result<Recovered> {
+        const auto store = TRY(Store::open(files, kOptions));
+        return store->recover(at(100), Epoch{1000});
+    };
+    SimFileSystem whole;
+    prepare(whole);
+    const std::uint64_t before = whole.operations();
+    REQUIRE(recover(whole).has_value());
+    const std::uint64_t after = whole.operations();
+    for (std::uint64_t operation = before + 1; operation <= after; ++operation) {
+        for (const Loss loss : support::kAllLosses) {
+            CAPTURE(operation - before);
+            CAPTURE(static_cast<int>(loss));
+            SimFileSystem files;
+            const std::string damaged = prepare(files);
+            files.die_after(operation);
+            static_cast<void>(recover(files));
+            files.crash(loss);
+            const auto recovered = recover(files);
+            REQUIRE(recovered.has_value());
+            CHECK(recovered->from_backup);
+            CHECK(recovered->session->graph.digest() == graph_of(6).digest());
+            // What is damaged is somewhere still.
+            std::size_t kept = 0;
+            for (const std::string& path : files.paths()) {
+                kept += files.contents(path) == damaged ? 1U : 0U;
+            }
+            CHECK(kept >= 1);
+        }
+    }
+}
