@@ -5,6 +5,8 @@ library through it and back to the library has been read and written by both.
 """
 
 import gzip
+import os
+import pathlib
 import pickle
 import random
 import subprocess
@@ -15,8 +17,10 @@ from replication.objects import Node
 from replication.protocol import DataTranslationProtocol
 from replication.repository import Repository
 
-import processes
 import values
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TOOL = ROOT / os.environ.get('HOLDFAST_BUILD', 'build/dev') / 'tests' / 'session_file_tool'
 
 USERS = {
     'Zoë': {'id': 'Zoë', 'admin': True, 'latency': 3, 'status': 2,
@@ -51,8 +55,7 @@ def dumped(repository, directory):
 
 
 def through_holdfast(path, directory, name='session_snapshot.db'):
-    tool = processes.find_binary('session_file_tool')
-    subprocess.run([tool, 'copy', path, directory / name], check=True, timeout=processes.DEADLINE)
+    subprocess.run([TOOL, 'copy', path, directory / name], check=True, timeout=60)
     return directory / name
 
 
@@ -102,9 +105,8 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
     path = tmp_path / 'evil.db'
     with gzip.open(path, 'wb') as file:
         file.write(b"cos\nsystem\n(S'touch " + str(tmp_path / 'pwned').encode() + b"'\ntR.")
-    tool = processes.find_binary('session_file_tool')
-    result = subprocess.run([tool, 'copy', path, tmp_path / 'out.db'], capture_output=True,
-                            timeout=processes.DEADLINE)
+    result = subprocess.run([TOOL, 'copy', path, tmp_path / 'out.db'], capture_output=True,
+                            timeout=60)
     assert result.returncode == 1
     assert result.stderr
     assert not (tmp_path / 'out.db').exists()
