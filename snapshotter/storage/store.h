@@ -34,7 +34,8 @@ struct StoreOptions {
     std::string version;  // of Holdfast, for the metadata
 };
 
-// What a directory held at the start.
+// What a directory held at the start. If it was restored by hand or comes from a backup, a save
+// should follow soon (reasons::kRecovered): until then the directory does not show it.
 struct Recovered {
     // None: the directory is fresh, there is no session.
     std::optional<common::SessionFile> session;
