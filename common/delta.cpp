@@ -7,8 +7,8 @@
 // take all of it back; nothing is copied that the delta does not touch.
 //
 // A fold could make what the pickle machine refuses to read: values too deep, and values that are
-// contained in themselves. Depth follows from the path; where something is shared, in the base or in
-// the delta, the whole value is measured afterwards.
+// contained in themselves. Depth follows from the path; where something is shared, in the base or
+// in the delta, the whole value is measured afterwards.
 
 #include "common/delta.h"
 
@@ -32,7 +32,9 @@ namespace {
 using Type = Value::Type;
 using Steps = std::vector<PathStep>;
 
-Error unsupported(std::string what) { return {ErrorKind::Unsupported, std::move(what)}; }
+Error unsupported(std::string what) {
+    return {ErrorKind::Unsupported, std::move(what)};
+}
 
 // --- The shape of a delta -----------------------------------------------------------------------
 
@@ -55,7 +57,7 @@ struct Actions {
     bool compared_by_function = false;
 };
 
-constexpr std::array<std::pair<std::string_view, const Dict* Actions::*>, 14> kActions{{
+constexpr std::array<std::pair<std::string_view, const Dict * Actions::*>, 14> kActions{{
     {"values_changed", &Actions::values_changed},
     {"dictionary_item_added", &Actions::dictionary_item_added},
     {"dictionary_item_removed", &Actions::dictionary_item_removed},
@@ -139,18 +141,18 @@ Result<void> check_items(const Actions& actions) {
         const List* list = value.as_list();
         return list != nullptr && std::all_of(list->items.begin(), list->items.end(), is_opcode);
     };
-    const char* bad = !all_values(actions.values_changed, is_change)            ? "values_changed"
-                      : !all_values(actions.type_changes, is_type_change)       ? "type_changes"
-                      : !all_values(actions.iterable_item_moved, is_move)       ? "iterable_item_moved"
-                      : !all_values(actions.items_added_at_indexes, is_dict)    ? "items at indexes"
-                      : !all_values(actions.items_removed_at_indexes, is_dict)  ? "items at indexes"
-                      : !all_values(actions.set_item_added, is_iterable)        ? "set_item_added"
-                      : !all_values(actions.set_item_removed, is_iterable)      ? "set_item_removed"
-                      : !all_values(actions.iterable_opcodes, are_opcodes)      ? "_iterable_opcodes"
-                                                                                : nullptr;
+    const char* bad = !all_values(actions.values_changed, is_change)         ? "values_changed"
+                      : !all_values(actions.type_changes, is_type_change)    ? "type_changes"
+                      : !all_values(actions.iterable_item_moved, is_move)    ? "iterable_item_moved"
+                      : !all_values(actions.items_added_at_indexes, is_dict) ? "items at indexes"
+                      : !all_values(actions.items_removed_at_indexes, is_dict) ? "items at indexes"
+                      : !all_values(actions.set_item_added, is_iterable)       ? "set_item_added"
+                      : !all_values(actions.set_item_removed, is_iterable)     ? "set_item_removed"
+                      : !all_values(actions.iterable_opcodes, are_opcodes)     ? "_iterable_opcodes"
+                                                                               : nullptr;
     if (bad != nullptr) {
-        return tl::unexpected(unsupported(std::string("a delta whose ") + bad +
-                                          " are not as deepdiff writes them"));
+        return tl::unexpected(
+            unsupported(std::string("a delta whose ") + bad + " are not as deepdiff writes them"));
     }
     return {};
 }
@@ -172,21 +174,99 @@ Result<Actions> read_actions(const Value& delta) {
 
 // --- Values ------------------------------------------------------------------------------------
 
-// The names that getattr finds on plain values, so that a path can go on behind them. deepdiff never
-// writes such a path for plain values.
-constexpr std::string_view kAttributes[] = {
-    "add", "append", "as_integer_ratio", "bit_count", "bit_length", "capitalize", "casefold",
-    "center", "clear", "conjugate", "copy", "count", "decode", "denominator", "difference",
-    "difference_update", "discard", "encode", "endswith", "expandtabs", "extend", "find", "format",
-    "format_map", "from_bytes", "from_number", "fromhex", "fromkeys", "get", "hex", "imag", "index",
-    "insert", "intersection", "intersection_update", "is_integer", "isalnum", "isalpha", "isascii",
-    "isdecimal", "isdigit", "isdisjoint", "isidentifier", "islower", "isnumeric", "isprintable",
-    "isspace", "issubset", "issuperset", "istitle", "isupper", "items", "join", "keys", "ljust",
-    "lower", "lstrip", "maketrans", "numerator", "partition", "pop", "popitem", "real", "remove",
-    "removeprefix", "removesuffix", "replace", "reverse", "rfind", "rindex", "rjust", "rpartition",
-    "rsplit", "rstrip", "setdefault", "sort", "split", "splitlines", "startswith", "strip",
-    "swapcase", "symmetric_difference", "symmetric_difference_update", "title", "to_bytes",
-    "translate", "union", "update", "upper", "values", "zfill"};
+// The names that getattr finds on plain values, so that a path can go on behind them. deepdiff
+// never writes such a path for plain values.
+constexpr std::string_view kAttributes[] = {"add",
+                                            "append",
+                                            "as_integer_ratio",
+                                            "bit_count",
+                                            "bit_length",
+                                            "capitalize",
+                                            "casefold",
+                                            "center",
+                                            "clear",
+                                            "conjugate",
+                                            "copy",
+                                            "count",
+                                            "decode",
+                                            "denominator",
+                                            "difference",
+                                            "difference_update",
+                                            "discard",
+                                            "encode",
+                                            "endswith",
+                                            "expandtabs",
+                                            "extend",
+                                            "find",
+                                            "format",
+                                            "format_map",
+                                            "from_bytes",
+                                            "from_number",
+                                            "fromhex",
+                                            "fromkeys",
+                                            "get",
+                                            "hex",
+                                            "imag",
+                                            "index",
+                                            "insert",
+                                            "intersection",
+                                            "intersection_update",
+                                            "is_integer",
+                                            "isalnum",
+                                            "isalpha",
+                                            "isascii",
+                                            "isdecimal",
+                                            "isdigit",
+                                            "isdisjoint",
+                                            "isidentifier",
+                                            "islower",
+                                            "isnumeric",
+                                            "isprintable",
+                                            "isspace",
+                                            "issubset",
+                                            "issuperset",
+                                            "istitle",
+                                            "isupper",
+                                            "items",
+                                            "join",
+                                            "keys",
+                                            "ljust",
+                                            "lower",
+                                            "lstrip",
+                                            "maketrans",
+                                            "numerator",
+                                            "partition",
+                                            "pop",
+                                            "popitem",
+                                            "real",
+                                            "remove",
+                                            "removeprefix",
+                                            "removesuffix",
+                                            "replace",
+                                            "reverse",
+                                            "rfind",
+                                            "rindex",
+                                            "rjust",
+                                            "rpartition",
+                                            "rsplit",
+                                            "rstrip",
+                                            "setdefault",
+                                            "sort",
+                                            "split",
+                                            "splitlines",
+                                            "startswith",
+                                            "strip",
+                                            "swapcase",
+                                            "symmetric_difference",
+                                            "symmetric_difference_update",
+                                            "title",
+                                            "to_bytes",
+                                            "translate",
+                                            "union",
+                                            "update",
+                                            "upper",
+                                            "values",
+                                            "zfill"};
 
 bool is_number(const Value& key) {
     return key.is(Type::Int) || key.is(Type::Bool) || key.is(Type::Float) || key.is(Type::BigInt);
@@ -249,14 +329,22 @@ std::string_view character_at(std::string_view text, std::size_t place) {
 // `len(value)`, or kNowhere (TypeError).
 std::size_t length_of(const Value& value) {
     switch (value.type()) {
-        case Type::List: return value.as_list()->items.size();
-        case Type::Tuple: return value.as_tuple()->items.size();
-        case Type::Dict: return value.as_dict()->size();
-        case Type::Set: return value.as_set()->size();
-        case Type::FrozenSet: return value.as_frozen_set()->size();
-        case Type::Str: return character_count(*value.as_str());
-        case Type::Bytes: return value.as_bytes()->size();
-        default: return kNowhere;
+        case Type::List:
+            return value.as_list()->items.size();
+        case Type::Tuple:
+            return value.as_tuple()->items.size();
+        case Type::Dict:
+            return value.as_dict()->size();
+        case Type::Set:
+            return value.as_set()->size();
+        case Type::FrozenSet:
+            return value.as_frozen_set()->size();
+        case Type::Str:
+            return character_count(*value.as_str());
+        case Type::Bytes:
+            return value.as_bytes()->size();
+        default:
+            return kNowhere;
     }
 }
 
@@ -289,17 +377,25 @@ Reference reference(const Value& value) {
 
 Reference reference_of(const Value& value) {
     switch (value.type()) {
-        case Type::List: return reference<ListRef>(value);
-        case Type::Tuple: return reference<TupleRef>(value);
-        case Type::Dict: return reference<DictRef>(value);
-        case Type::Set: return reference<SetRef>(value);
-        case Type::Object: return reference<ObjectRef>(value);
-        case Type::ByteArray: return reference<ByteArrayRef>(value);
-        default: return {};
+        case Type::List:
+            return reference<ListRef>(value);
+        case Type::Tuple:
+            return reference<TupleRef>(value);
+        case Type::Dict:
+            return reference<DictRef>(value);
+        case Type::Set:
+            return reference<SetRef>(value);
+        case Type::Object:
+            return reference<ObjectRef>(value);
+        case Type::ByteArray:
+            return reference<ByteArrayRef>(value);
+        default:
+            return {};
     }
 }
 
-// Depth and size of the expanded tree against the bounds of limits.h. A value in itself is too deep.
+// Depth and size of the expanded tree against the bounds of limits.h. A value in itself is too
+// deep.
 class Measure {
 public:
     bool fits(const Value& value) {
@@ -367,8 +463,8 @@ private:
     std::unordered_map<const void*, Extent> known_;
 };
 
-// Values of the delta on their way into the base: their mutable parts are copied, and parts that the
-// delta holds twice stay one, as they would be in Python.
+// Values of the delta on their way into the base: their mutable parts are copied, and parts that
+// the delta holds twice stay one, as they would be in Python.
 class Importer {
 public:
     explicit Importer(const Value& delta) : delta_(delta) {}
@@ -508,7 +604,8 @@ public:
     }
 
     void list_insert(List& list, std::size_t place, Value value) {
-        list.items.insert(list.items.begin() + static_cast<std::ptrdiff_t>(place), std::move(value));
+        list.items.insert(list.items.begin() + static_cast<std::ptrdiff_t>(place),
+                          std::move(value));
         log_.push_back({Kind::ListInsert, &list, nullptr, place, {}, {}});
     }
 
@@ -552,7 +649,16 @@ public:
     }
 
 private:
-    enum class Kind { Root, ListSet, ListInsert, ListErase, ListAssign, DictSet, DictAdd, DictErase };
+    enum class Kind {
+        Root,
+        ListSet,
+        ListInsert,
+        ListErase,
+        ListAssign,
+        DictSet,
+        DictAdd,
+        DictErase
+    };
     struct Entry {
         Kind kind;
         List* list;
@@ -565,20 +671,30 @@ private:
     static void take_back(Entry& entry, Value& root) {
         const auto place = static_cast<std::ptrdiff_t>(entry.place);
         switch (entry.kind) {
-            case Kind::Root: root = std::move(entry.old); return;
-            case Kind::ListSet: entry.list->items[entry.place] = std::move(entry.old); return;
+            case Kind::Root:
+                root = std::move(entry.old);
+                return;
+            case Kind::ListSet:
+                entry.list->items[entry.place] = std::move(entry.old);
+                return;
             case Kind::ListInsert:
                 entry.list->items.erase(entry.list->items.begin() + place);
                 return;
             case Kind::ListErase:
                 entry.list->items.insert(entry.list->items.begin() + place, std::move(entry.old));
                 return;
-            case Kind::ListAssign: entry.list->items = std::move(entry.old.as_list()->items); return;
+            case Kind::ListAssign:
+                entry.list->items = std::move(entry.old.as_list()->items);
+                return;
             case Kind::DictSet:
                 entry.dict->entries_for_values()[entry.place].value = std::move(entry.old);
                 return;
-            case Kind::DictAdd: entry.dict->erase(entry.key); return;
-            case Kind::DictErase: take_back_erase(entry); return;
+            case Kind::DictAdd:
+                entry.dict->erase(entry.key);
+                return;
+            case Kind::DictErase:
+                take_back_erase(entry);
+                return;
         }
     }
 
@@ -648,7 +764,8 @@ private:
     Result<void> remove_item(const PathItem& item);
     Result<void> delete_item(const Place& place, std::string_view path, std::size_t nearest);
     Result<void> add_items();
-    Result<void> add_item(std::string_view path, const Steps& steps, const Value& value, bool insert);
+    Result<void> add_item(std::string_view path, const Steps& steps, const Value& value,
+                          bool insert);
     Result<void> insert_placeholder(const Place& place, std::string_view path);
     Result<void> add_sorted(std::vector<PathItem>& items, bool insert);
     Result<void> fold_without_order();
@@ -975,8 +1092,8 @@ std::optional<std::size_t> slice_bound(const Value& bound, std::size_t size, std
         return std::nullopt;
     }
     const auto length = static_cast<std::int64_t>(size);
-    const std::int64_t place = *number < 0 ? std::max<std::int64_t>(*number + length, 0)
-                                           : std::min(*number, length);
+    const std::int64_t place =
+        *number < 0 ? std::max<std::int64_t>(*number + length, 0) : std::min(*number, length);
     return static_cast<std::size_t>(place);
 }
 
@@ -1102,8 +1219,8 @@ Result<void> Folder::remove_items(std::vector<PathItem>& items) {
 // The place of the equal item that is nearest to the key, or kNowhere.
 std::size_t nearest_item(const List& list, const PathStep& step, const Value& wanted) {
     const Value& key = step.key;
-    const auto number = key.is(Type::Bool) ? std::optional<std::int64_t>(*key.as_bool() ? 1 : 0)
-                                           : key.as_int();
+    const auto number =
+        key.is(Type::Bool) ? std::optional<std::int64_t>(*key.as_bool() ? 1 : 0) : key.as_int();
     // Distances are exact: 64 bits of mantissa for ints; Python's own rounding for floats.
     const auto distance = [&](std::size_t place) -> long double {
         if (number) {
@@ -1157,8 +1274,8 @@ Result<void> Folder::remove_item(const PathItem& item) {
         if (nearest == kNowhere) {
             return {};
         }
-    } else if (current == nullptr) {
-        return {};
+    } else if (current == nullptr || (!place.last().is_text && place.last().key.is_none())) {
+        return {};  // deepdiff takes the key None for an item not found
     }
     return delete_item(place, item.path, nearest);
 }
@@ -1175,8 +1292,8 @@ Result<void> Folder::delete_item(const Place& place, std::string_view path, std:
         items.erase(items.begin() + static_cast<std::ptrdiff_t>(at));
         replace_object(place, Value::list(std::move(items)), path);
     } else if (List* list = place.object->as_list()) {
-        undo_.list_erase(*list, nearest != kNowhere ? nearest
-                                                    : place_in(list->items.size(), index_of(step)));
+        undo_.list_erase(
+            *list, nearest != kNowhere ? nearest : place_in(list->items.size(), index_of(step)));
     } else if (Dict* dict = place.object->as_dict()) {
         undo_.dict_erase(*dict, step);
     } else {
@@ -1251,10 +1368,10 @@ Result<void> Folder::insert_placeholder(const Place& place, std::string_view pat
     if (list == nullptr || index.kind != Index::Kind::Place) {
         return raises("an item inserted where nothing can be", path);
     }
-    const std::int64_t at = index.number < 0
-                                ? std::max<std::int64_t>(
-                                      index.number + static_cast<std::int64_t>(length), 0)
-                                : index.number;
+    const std::int64_t at =
+        index.number < 0
+            ? std::max<std::int64_t>(index.number + static_cast<std::int64_t>(length), 0)
+            : index.number;
     undo_.list_insert(*list, static_cast<std::size_t>(at), Value());
     return {};
 }
@@ -1396,10 +1513,10 @@ Result<void> Folder::fold_without_order(std::string_view container) {
             items.push_back(imported_of(added.take_first()));
         }
     }
-    replace_object(place,
-                   object.is(Type::Tuple) ? Value::tuple(std::move(items))
-                                          : Value::list(std::move(items)),
-                   path);
+    replace_object(
+        place,
+        object.is(Type::Tuple) ? Value::tuple(std::move(items)) : Value::list(std::move(items)),
+        path);
     return {};
 }
 

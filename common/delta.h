@@ -21,8 +21,8 @@ struct FoldReport {
 Result<void> check_delta(const Value& delta);
 
 // Changes `base` in place to what deepdiff would return; the containers of `base` belong to the
-// caller alone. On an error (deepdiff would raise) `base` is unchanged. Parts of `delta` are copied,
-// never shared into `base`, except immutable ones.
+// caller alone. On an error (deepdiff would raise) `base` is unchanged. Parts of `delta` are
+// copied, never shared into `base`, except immutable ones.
 Result<FoldReport> fold_delta(Value& base, const Value& delta);
 
 }  // namespace common

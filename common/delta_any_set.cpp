@@ -97,11 +97,15 @@ Result<AnySet::Digest> AnySet::digest(const Value& value) {
 Result<AnySet::Digest> AnySet::digest_new(const Value& value) {
     // deepdiff puts 'str:' before every description again, so that a str 'int:1' is the int 1.
     switch (value.type()) {
-        case Type::None: return digest_of("str:NONE");
-        case Type::Bool: return digest_of(*value.as_bool() ? "str:bool:true" : "str:bool:false");
+        case Type::None:
+            return digest_of("str:NONE");
+        case Type::Bool:
+            return digest_of(*value.as_bool() ? "str:bool:true" : "str:bool:false");
         case Type::Int:
-        case Type::BigInt: return digest_of("str:int:" + TRY(python_str(value)));
-        case Type::Float: return digest_of("str:float:" + TRY(python_str(value)));
+        case Type::BigInt:
+            return digest_of("str:int:" + TRY(python_str(value)));
+        case Type::Float:
+            return digest_of("str:float:" + TRY(python_str(value)));
         case Type::Str:
             if (!is_utf8(*value.as_str())) {
                 return bad_input("deepdiff cannot hash a text with a lone surrogate");
@@ -116,15 +120,19 @@ Result<AnySet::Digest> AnySet::digest_new(const Value& value) {
             return digest_of(TRY(describe_items("list", value.as_list()->items)));
         case Type::Tuple:
             return digest_of(TRY(describe_items("tuple", value.as_tuple()->items)));
-        case Type::Set: return digest_of(TRY(describe_items("set", value.as_set()->items())));
+        case Type::Set:
+            return digest_of(TRY(describe_items("set", value.as_set()->items())));
         case Type::FrozenSet:
             return digest_of(TRY(describe_items("frozenset", value.as_frozen_set()->items())));
-        case Type::Dict: return digest_of(TRY(describe_dict(*value.as_dict())));
+        case Type::Dict:
+            return digest_of(TRY(describe_dict(*value.as_dict())));
         case Type::ByteArray:
         case Type::Class:
-        case Type::Object: break;
+        case Type::Object:
+            break;
     }
-    return fail(ErrorKind::Unsupported, "lists compared without order that hold " + repr(value, 60));
+    return fail(ErrorKind::Unsupported,
+                "lists compared without order that hold " + repr(value, 60));
 }
 
 Result<std::string> AnySet::describe_items(const char* type, const std::vector<Value>& items) {

@@ -274,11 +274,14 @@ Result<void> append_repr(const Value& value, std::string& out) {
             out += '}';
             return {};
         }
-        case Type::Set: return append_set_repr(*value.as_set(), false, out);
-        case Type::FrozenSet: return append_set_repr(*value.as_frozen_set(), true, out);
+        case Type::Set:
+            return append_set_repr(*value.as_set(), false, out);
+        case Type::FrozenSet:
+            return append_set_repr(*value.as_frozen_set(), true, out);
         case Type::ByteArray:
         case Type::Class:
-        case Type::Object: break;
+        case Type::Object:
+            break;
     }
     return fail(ErrorKind::Unsupported, "the text of " + repr(value, 60));
 }
@@ -287,21 +290,34 @@ Result<void> append_repr(const Value& value, std::string& out) {
 
 bool truth(const Value& value) {
     switch (value.type()) {
-        case Type::None: return false;
-        case Type::Bool: return *value.as_bool();
-        case Type::Int: return *value.as_int() != 0;
-        case Type::Float: return *value.as_float() != 0;
-        case Type::Str: return !value.as_str()->empty();
-        case Type::Bytes: return !value.as_bytes()->empty();
-        case Type::ByteArray: return !value.as_byte_array()->bytes.empty();
-        case Type::List: return !value.as_list()->items.empty();
-        case Type::Tuple: return !value.as_tuple()->items.empty();
-        case Type::Dict: return value.as_dict()->size() > 0;
-        case Type::Set: return value.as_set()->size() > 0;
-        case Type::FrozenSet: return value.as_frozen_set()->size() > 0;
+        case Type::None:
+            return false;
+        case Type::Bool:
+            return *value.as_bool();
+        case Type::Int:
+            return *value.as_int() != 0;
+        case Type::Float:
+            return *value.as_float() != 0;
+        case Type::Str:
+            return !value.as_str()->empty();
+        case Type::Bytes:
+            return !value.as_bytes()->empty();
+        case Type::ByteArray:
+            return !value.as_byte_array()->bytes.empty();
+        case Type::List:
+            return !value.as_list()->items.empty();
+        case Type::Tuple:
+            return !value.as_tuple()->items.empty();
+        case Type::Dict:
+            return value.as_dict()->size() > 0;
+        case Type::Set:
+            return value.as_set()->size() > 0;
+        case Type::FrozenSet:
+            return value.as_frozen_set()->size() > 0;
         case Type::BigInt:
         case Type::Class:
-        case Type::Object: break;
+        case Type::Object:
+            break;
     }
     return true;
 }
@@ -338,8 +354,8 @@ std::string take_digits(std::string_view& text) {
     };
     std::string digits;
     std::size_t at = 0;
-    while (is_digit(at) || (!digits.empty() && at < text.size() && text[at] == '_' &&
-                            is_digit(at + 1))) {
+    while (is_digit(at) ||
+           (!digits.empty() && at < text.size() && text[at] == '_' && is_digit(at + 1))) {
         if (text[at] != '_') {
             digits += text[at];
         }
@@ -511,8 +527,10 @@ Result<Items> items_of(const ClassRef& type, const Value& value) {
     std::vector<Value> items;
     const auto too_long = [](std::size_t size) { return size > limits::kPickleExpandedMax; };
     switch (value.type()) {
-        case Type::List: return value.as_list()->items;
-        case Type::Tuple: return value.as_tuple()->items;
+        case Type::List:
+            return value.as_list()->items;
+        case Type::Tuple:
+            return value.as_tuple()->items;
         case Type::Dict:
             for (const auto& entry : value.as_dict()->entries()) {
                 items.push_back(entry.key);
@@ -535,7 +553,8 @@ Result<Items> items_of(const ClassRef& type, const Value& value) {
             for (std::size_t begin = 0, end = 0; begin < text.size(); begin = end) {
                 do {
                     ++end;
-                } while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80);
+                } while (end < text.size() &&
+                         (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80);
                 items.push_back(Value::str(std::string_view(text).substr(begin, end - begin)));
             }
             return items;
@@ -550,12 +569,14 @@ Result<Items> items_of(const ClassRef& type, const Value& value) {
             return items;
         case Type::ByteArray:
         case Type::Class:
-        case Type::Object: return tl::unexpected(unsupported(type, value));
+        case Type::Object:
+            return tl::unexpected(unsupported(type, value));
         case Type::None:
         case Type::Bool:
         case Type::Int:
         case Type::BigInt:
-        case Type::Float: break;
+        case Type::Float:
+            break;
     }
     return std::nullopt;
 }
@@ -623,8 +644,8 @@ Converted to_bytes(const ClassRef& type, const Value& value) {
     }
     std::string bytes;
     for (const Value& item : *items) {
-        const auto number = item.is(Type::Bool) ? std::optional<std::int64_t>(*item.as_bool())
-                                                : item.as_int();
+        const auto number =
+            item.is(Type::Bool) ? std::optional<std::int64_t>(*item.as_bool()) : item.as_int();
         if (!number || *number < 0 || *number > 255) {
             return std::nullopt;
         }
@@ -638,8 +659,8 @@ Converted to_bytes(const ClassRef& type, const Value& value) {
 Value integer_from_digits(std::string_view digits, unsigned base, bool negative) {
     Words words;
     for (const char c : digits) {
-        std::uint64_t carry = static_cast<std::uint64_t>(
-            c <= '9' ? c - '0' : (c <= 'F' ? c - 'A' : c - 'a') + 10);
+        std::uint64_t carry =
+            static_cast<std::uint64_t>(c <= '9' ? c - '0' : (c <= 'F' ? c - 'A' : c - 'a') + 10);
         for (std::uint32_t& word : words) {
             carry += static_cast<std::uint64_t>(word) * base;
             word = static_cast<std::uint32_t>(carry);
@@ -710,7 +731,8 @@ Converted convert_value(const ClassRef& type, const Value& value) {
         if (!items) {
             return std::nullopt;
         }
-        return type.name == "list" ? Value::list(std::move(*items)) : Value::tuple(std::move(*items));
+        return type.name == "list" ? Value::list(std::move(*items))
+                                   : Value::tuple(std::move(*items));
     }
     return tl::unexpected(unsupported(type, value));
 }

@@ -11,8 +11,8 @@
 
 namespace common {
 
-// `type(value)`; nothing where Python raises. Unsupported: what we cannot compute exactly, as a list
-// of a set, whose order is Python's own affair.
+// `type(value)`; nothing where Python raises. Unsupported: what we cannot compute exactly, as a
+// list of a set, whose order is Python's own affair.
 Result<std::optional<Value>> convert_value(const ClassRef& type, const Value& value);
 
 // `str(value)`.

@@ -32,7 +32,9 @@ long double as_long_double(const Value& value) {
     return *value.as_float();
 }
 
-bool is_negative(const BigInt& number) { return (number.bytes.back() & '\x80') != 0; }
+bool is_negative(const BigInt& number) {
+    return (number.bytes.back() & '\x80') != 0;
+}
 
 // a < b for two numbers that are not equal.
 Result<bool> less_number(const Value& a, const Value& b) {
@@ -68,7 +70,9 @@ Result<bool> less_number(const Value& a, const Value& b) {
 }
 
 // Python compares str by code points. Ours is UTF-8, which keeps their order.
-bool less_text(std::string_view a, std::string_view b) { return a < b; }
+bool less_text(std::string_view a, std::string_view b) {
+    return a < b;
+}
 
 // `a < b`; nothing where Python raises a TypeError.
 Result<std::optional<bool>> less_value(const Value& a, const Value& b) {
@@ -206,8 +210,8 @@ bool all_comparable(const std::vector<PathItem>& items) {
         for (const PathItem& item : items) {
             if (i < item.steps.size()) {
                 const bool is_text = item.steps[i].is_text || item.steps[i].key.is(Type::Str);
-                if (!is_text && (!is_numeric(item.steps[i].key) ||
-                                 item.steps[i].key.is(Type::BigInt))) {
+                if (!is_text &&
+                    (!is_numeric(item.steps[i].key) || item.steps[i].key.is(Type::BigInt))) {
                     return false;
                 }
                 texts = texts || is_text;
@@ -253,8 +257,7 @@ Result<void> sort_path_items(std::vector<PathItem>& items, bool backwards) {
         return fail(ErrorKind::Unsupported, "very many paths whose keys are of several types");
     } else if (!TRY(insertion_sort(order, less_path))) {
         order = start;
-        const auto less = [](const PathItem& a,
-                             const PathItem& b) -> Result<std::optional<bool>> {
+        const auto less = [](const PathItem& a, const PathItem& b) -> Result<std::optional<bool>> {
             return TRY(compare_mixed(a, b)) < 0;
         };
         TRY(insertion_sort(order, less));

@@ -11,18 +11,22 @@ namespace {
 
 // What stringify_path of deepdiff puts before a quote inside of quotes. It stays in the key.
 constexpr std::string_view kEscape = "\xf0\x9d\x87\x80";
-constexpr std::size_t kNestingMax = 50;        // of a tuple; Python's own bound is not a round number
+constexpr std::size_t kNestingMax = 50;  // of a tuple; Python's own bound is not a round number
 constexpr std::size_t kDecimalDigitsMax = 4300;  // newer Pythons read no longer ones
 
-bool is_quote(char c) { return c == '\'' || c == '"'; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_quote(char c) {
+    return c == '\'' || c == '"';
+}
+bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
 bool is_word(char c) {
     return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
            static_cast<unsigned char>(c) >= 0x80;
 }
 
-// ast.literal_eval for the literals that a key can be. A part ends at a closing quote or bracket, so
-// a string is never followed by anything and a list never closes.
+// ast.literal_eval for the literals that a key can be. A part ends at a closing quote or bracket,
+// so a string is never followed by anything and a list never closes.
 class LiteralParser {
 public:
     explicit LiteralParser(std::string_view text) : text_(text) {}
@@ -35,17 +39,20 @@ public:
         while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t')) {
             ++at_;
         }
-        if (!skip_blank_lines()) {
+        if (!skip_blank_lines(true)) {
             return std::nullopt;
         }
         std::optional<Value> value = parse_items(false);
-        if (value && at_ < text_.size()) {
-            skip_space(true);
+        const bool ends = skip_blank_lines(false);
+        if ((!value || at_ < text_.size()) &&
+            text_.find_first_not_of("0123456789_.+-eEjJ() \t\f\r\n") == text_.npos &&
+            text_.find_first_of("jJ") != text_.npos) {
+            foreign_ = true;  // perhaps the sum of a float and an imaginary number
         }
         if (foreign_) {
             return fail(ErrorKind::Unsupported, "a path with a key that is not a plain value");
         }
-        if (!value || at_ < text_.size()) {
+        if (!value || !ends || at_ < text_.size()) {
             return std::nullopt;
         }
         return value;
@@ -69,22 +76,25 @@ private:
         }
     }
 
-    // False: the first token is indented, which Python refuses.
-    bool skip_blank_lines() {
+    // False: what follows on a new line, if only the end, is indented, which Python refuses.
+    bool skip_blank_lines(bool on_new_line) {
         bool indented = false;
-        for (bool first = true; at_ < text_.size(); ++at_) {
-            skip_comment();
+        for (; at_ < text_.size(); ++at_) {
+            if (text_[at_] == '#') {
+                skip_comment();
+                indented = false;
+            }
             if (at_ == text_.size()) {
                 break;
             }
             const char c = text_[at_];
             if (c == '\n' || c == '\r') {
-                first = false;
+                on_new_line = true;
                 indented = false;
             } else if (c == '\f') {
                 indented = false;
             } else if (c == ' ' || c == '\t') {
-                indented = !first || indented;
+                indented = on_new_line;
             } else {
                 break;
             }
@@ -367,7 +377,8 @@ Result<void> add_step(std::string_view part, bool attribute, std::vector<PathSte
         step.key = Value::integer(number);
         return {};
     }
-    if (!is_quote(part.front()) && part.find('\\') == part.npos && part.find(kEscape) == part.npos) {
+    if (!is_quote(part.front()) && part.find('\\') == part.npos &&
+        part.find(kEscape) == part.npos) {
         std::optional<Value> literal = TRY(LiteralParser(part).parse());
         if (literal) {
             step.key = std::move(*literal);

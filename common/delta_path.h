@@ -3,8 +3,8 @@
 //
 // deepdiff's parser is a loop over characters, not a grammar, and it never fails: what looks odd is
 // read as something. A part in quotes is a str and its backslashes mean nothing; a part without is
-// a Python literal or, if it is none, a str. Parts that begin with two underscores are left out, the
-// first four characters are left out unseen.
+// a Python literal or, if it is none, a str. Parts that begin with two underscores are left out,
+// the first four characters are left out unseen.
 
 #include <string_view>
 #include <vector>

@@ -16,7 +16,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # belongs to a longer name, like session_edits.cpp to session, stands under the shorter one.
 ROOMS = {
     "common": """
-        verify result limits ids bytes secret value pickle delta_path delta node mutation graph feed
+        verify result limits ids bytes secret value pickle
+        delta_convert delta_path delta_order delta_any_set delta node mutation graph feed
         whole session_file config log
         io/clock io/random io/zmq_socket io/signals io/http_server""",
     "broker": """

@@ -1,0 +1,290 @@
+#include "common/delta.h"
+
+#include <doctest/doctest.h>
+
+#include "common/limits.h"
+
+using common::ErrorKind;
+using common::fold_delta;
+using common::Value;
+
+namespace {
+
+using Pairs = std::vector<std::pair<Value, Value>>;
+
+Value text(std::string_view s) {
+    return Value::str(s);
+}
+Value number(std::int64_t n) {
+    return Value::integer(n);
+}
+Value dict(std::vector<std::pair<std::string_view, Value>> items) {
+    Pairs pairs;
+    for (auto& [key, value] : items) {
+        pairs.emplace_back(text(key), std::move(value));
+    }
+    return Value::dict(std::move(pairs));
+}
+Value ints(std::vector<std::int64_t> numbers) {
+    std::vector<Value> items;
+    for (const std::int64_t n : numbers) {
+        items.push_back(number(n));
+    }
+    return Value::list(std::move(items));
+}
+Value set_of(std::vector<Value> items) {
+    auto set = std::make_shared<common::Set>();
+    for (Value& item : items) {
+        set->add(std::move(item));
+    }
+    return Value(common::SetRef(set));
+}
+Value class_of(std::string_view name) {
+    return Value(
+        std::make_shared<const common::ClassRef>(common::ClassRef{"builtins", std::string(name)}));
+}
+Value opcode(std::string_view tag, std::int64_t begin, std::int64_t end, Value values) {
+    return Value(std::make_shared<common::Object>(common::Object{
+        std::make_shared<const common::ClassRef>(common::ClassRef{"deepdiff.helper", "Opcode"}),
+        Value::tuple({text(tag), number(begin), number(end), number(0), number(0), Value(),
+                      std::move(values)}),
+        Value()}));
+}
+Value change(Value value) {
+    return dict({{"new_value", std::move(value)}});
+}
+Value delta(std::string_view action, std::string_view path, Value value) {
+    return dict({{action, dict({{path, std::move(value)}})}});
+}
+
+// Folds, and says what came out or why nothing did; after an error the base must be as before.
+std::string folded(Value& base, const Value& change, std::size_t skipped = 0) {
+    const Value before = common::deep_copy(base);
+    const Value delta_before = common::deep_copy(change);
+    const auto report = fold_delta(base, change);
+    CHECK(identical(change, delta_before));
+    if (!report) {
+        CHECK(identical(base, before));
+        return report.error().kind == ErrorKind::Unsupported ? "refused"
+               : report.error().kind == ErrorKind::Limit     ? "too much"
+                                                             : "raises";
+    }
+    CHECK(report->skipped == skipped);
+    CHECK(report->first_skipped.empty() == (skipped == 0));
+    return common::repr(base);
+}
+std::string folded(Value&& base, const Value& change, std::size_t skipped = 0) {
+    return folded(base, change, skipped);
+}
+
+}  // namespace
+
+TEST_CASE("values changed") {
+    CHECK(folded(dict({{"a", ints({1, 2})}}),
+                 delta("values_changed", "root['a'][1]", change(number(5)))) == "{'a': [1, 5]}");
+    CHECK(folded(number(1), delta("values_changed", "root", change(text("x")))) == "'x'");
+    CHECK(folded(ints({1}), delta("values_changed", "root[-1]", change(number(2)))) == "[2]");
+}
+
+TEST_CASE("what is not there is gone over, the rest applies") {
+    const Value both = dict({{"values_changed", dict({{"root['x']['y']", change(number(1))},
+                                                      {"root['x']", change(number(2))},
+                                                      {"root['a']", change(number(3))}})}});
+    CHECK(folded(dict({{"a", number(0)}}), both, 2) == "{'a': 3}");
+    CHECK(folded(text("abc"), delta("values_changed", "root[1]", change(text("x"))), 1) == "'abc'");
+}
+
+TEST_CASE("types change with a value and without") {
+    CHECK(folded(dict({{"a", number(1)}}),
+                 delta("type_changes", "root['a']", dict({{"new_type", class_of("str")}}))) ==
+          "{'a': '1'}");
+    CHECK(folded(dict({{"a", number(1)}}),
+                 delta("type_changes", "root['a']",
+                       dict({{"new_type", class_of("str")}, {"new_value", text("x")}}))) ==
+          "{'a': 'x'}");
+    CHECK(folded(dict({{"a", text("x")}}),
+                 delta("type_changes", "root['a']", dict({{"new_type", class_of("int")}})),
+                 1) == "{'a': 'x'}");
+    CHECK(folded(text("x"), delta("type_changes", "root", dict({{"new_type", class_of("int")}}))) ==
+          "raises");
+    CHECK(folded(text("x"), delta("type_changes", "root",
+                                  dict({{"new_type", class_of("complex")}}))) == "refused");
+}
+
+TEST_CASE("items of sets") {
+    CHECK(folded(dict({{"s", set_of({number(1)})}}),
+                 delta("set_item_added", "root['s']", set_of({number(2)}))) == "{'s': {1, 2}}");
+    CHECK(folded(dict({{"s", set_of({number(1), number(2)})}}),
+                 delta("set_item_removed", "root['s']", set_of({number(2)}))) == "{'s': {1}}");
+    CHECK(folded(dict({{"s", ints({1})}}),
+                 delta("set_item_added", "root['s']", set_of({number(2)}))) == "raises");
+    CHECK(folded(dict({}), delta("set_item_added", "root['s']", set_of({number(2)}))) == "raises");
+}
+
+TEST_CASE("items of lists are inserted in the order of their indexes, removed from the end") {
+    const Value added =
+        dict({{"iterable_item_added", dict({{"root[2]", number(30)}, {"root[0]", number(10)}})}});
+    CHECK(folded(ints({1, 2}), added) == "[10, 1, 30, 2]");
+    const Value removed =
+        dict({{"iterable_item_removed", dict({{"root[0]", number(1)}, {"root[2]", number(3)}})}});
+    CHECK(folded(ints({1, 2, 3}), removed) == "[2]");
+}
+
+TEST_CASE("an item that has moved is removed where it is nearest") {
+    CHECK(folded(ints({5, 1, 2, 5}), delta("iterable_item_removed", "root[2]", number(5))) ==
+          "[5, 1, 2]");
+    CHECK(folded(ints({1, 2}), delta("iterable_item_removed", "root[0]", number(9))) == "[1, 2]");
+    CHECK(folded(ints({1, 2}), delta("iterable_item_removed", "root['a']", number(9))) == "raises");
+}
+
+TEST_CASE("an index beyond the end") {
+    CHECK(folded(ints({1}), delta("iterable_item_added", "root[1]", number(2))) == "[1, 2]");
+    CHECK(folded(ints({1}), delta("iterable_item_added", "root[5]", number(2)), 1) == "[1]");
+    // The placeholder goes before the last item, and then the last item is set.
+    CHECK(folded(ints({1, 2}), delta("iterable_item_added", "root[-1]", number(9))) ==
+          "[1, None, 9]");
+}
+
+TEST_CASE("items that moved") {
+    const Value moved = delta("iterable_item_moved", "root[0]",
+                              dict({{"new_path", text("root[2]")}, {"value", number(1)}}));
+    CHECK(folded(ints({1, 2, 3}), moved) == "[2, 3, 1]");
+}
+
+TEST_CASE("dictionary items") {
+    CHECK(folded(dict({{"a", number(1)}}),
+                 delta("dictionary_item_added", "root['b']", number(2))) == "{'a': 1, 'b': 2}");
+    CHECK(folded(dict({{"a", number(1)}, {"b", number(2)}}),
+                 delta("dictionary_item_removed", "root['a']", number(7))) == "{'b': 2}");
+    CHECK(folded(dict({{"a", number(1)}}),
+                 delta("dictionary_item_removed", "root['z']", number(7))) == "{'a': 1}");
+    CHECK(folded(Value::dict({{Value(), number(1)}}),
+                 delta("dictionary_item_removed", "root[None]", number(1))) == "{None: 1}");
+    CHECK(folded(text("abc"), delta("dictionary_item_removed", "root[0]", text("a"))) == "raises");
+    CHECK(folded(dict({}), delta("dictionary_item_removed", "root", dict({}))) == "refused");
+}
+
+TEST_CASE("attributes of plain values") {
+    CHECK(folded(dict({}), delta("attribute_added", "root.name", number(1)), 1) == "{}");
+    CHECK(folded(dict({}), delta("attribute_removed", "root.name", number(1))) == "{}");
+    CHECK(folded(dict({}), delta("values_changed", "root.keys", change(number(1)))) == "refused");
+}
+
+TEST_CASE("opcodes") {
+    const Value codes =
+        Value::list({opcode("equal", 0, 1, Value()), opcode("delete", 1, 2, Value()),
+                     opcode("insert", 2, 2, ints({7, 8})), opcode("equal", 2, 3, Value())});
+    CHECK(folded(dict({{"a", ints({1, 2, 3})}}), delta("_iterable_opcodes", "root['a']", codes)) ==
+          "{'a': [1, 7, 8, 3]}");
+    CHECK(folded(dict({}), delta("_iterable_opcodes", "root['a']", codes)) == "raises");
+    // deepdiff puts a tuple, unchanged, where the container of it was.
+    CHECK(folded(dict({{"a", Value::tuple({number(1)})}}),
+                 delta("_iterable_opcodes", "root['a']", codes)) == "(1,)");
+}
+
+TEST_CASE("lists compared without order") {
+    const auto at = [](std::vector<std::pair<int, int>> items) {
+        Pairs pairs;
+        for (const auto& [index, item] : items) {
+            pairs.emplace_back(number(index), number(item));
+        }
+        return Value::dict(std::move(pairs));
+    };
+    const Value both =
+        dict({{"iterable_items_added_at_indexes", dict({{"root", at({{0, 7}, {4, 8}})}})},
+              {"iterable_items_removed_at_indexes", dict({{"root", at({{4, 6}, {0, 5}})}})}});
+    CHECK(folded(ints({5, 1, 1, 1, 6}), both) == "[7, 1, 1, 1, 8]");
+    CHECK(folded(ints({}), both, 1) == "[7, 8]");
+    CHECK(folded(ints({9}), both, 2) == "[7, 9, 8]");
+}
+
+TEST_CASE("a tuple is changed and stays a tuple") {
+    const Value base = dict({{"t", Value::tuple({number(1), number(2)})}});
+    Value one = common::deep_copy(base);
+    CHECK(folded(one, delta("values_changed", "root['t'][0]", change(number(5)))) ==
+          "{'t': (5, 2)}");
+    CHECK(folded(one, delta("iterable_item_added", "root['t'][2]", number(3))) ==
+          "{'t': (5, 2, 3)}");
+    CHECK(folded(one, delta("iterable_item_removed", "root['t'][0]", number(5))) ==
+          "{'t': (2, 3)}");
+    CHECK(folded(one, delta("iterable_item_added", "root['t'][0]", number(3))) == "raises");
+    Value nested = Value::tuple({Value::tuple({number(1)})});
+    CHECK(folded(nested, delta("values_changed", "root[0][0]", change(number(5)))) == "raises");
+}
+
+TEST_CASE("what is shared in the base stays shared") {
+    const Value list = ints({1});
+    Value base = dict({{"a", list}, {"b", list}});
+    CHECK(folded(base, delta("values_changed", "root['a'][0]", change(number(5)))) ==
+          "{'a': [5], 'b': [5]}");
+}
+
+TEST_CASE("what the delta holds twice is one thing in the base, and not the delta's") {
+    const Value list = ints({1});
+    const Value twice = dict(
+        {{"values_changed", dict({{"root['a']", change(list)}, {"root['b']", change(list)}})}});
+    Value base = dict({{"a", Value()}, {"b", Value()}});
+    CHECK(folded(base, twice) == "{'a': [1], 'b': [1]}");
+    CHECK(base.find("a")->as_list() == base.find("b")->as_list());
+    CHECK(base.find("a")->as_list() != list.as_list());
+}
+
+TEST_CASE("a value cannot get into itself") {
+    const Value list = ints({1});
+    const Value inside = dict({{"values_changed", dict({{"root['a']", change(list)}})},
+                               {"iterable_item_added", dict({{"root['a'][0]", list}})}});
+    CHECK(folded(dict({{"a", Value()}}), inside) == "too much");
+}
+
+TEST_CASE("many small deltas do not nest without end") {
+    Value base = ints({0});
+    std::string path = "root[0]";
+    std::string last;
+    for (std::size_t i = 0; i < common::limits::kPickleDepthMax && last != "too much"; ++i) {
+        last = folded(base, delta("values_changed", path, change(ints({0}))));
+        path += "[0]";
+    }
+    CHECK(last == "too much");
+}
+
+TEST_CASE("an error takes back what was done before it, in order") {
+    const Value list = ints({1, 2, 3});
+    const Value base = dict({{"l", list},
+                             {"d", dict({{"x", number(1)}, {"y", number(2)}, {"z", number(3)}})},
+                             {"t", Value::tuple({number(1)})},
+                             {"o", ints({4, 5})}});
+    const Value much = dict(
+        {{"values_changed",
+          dict({{"root['l'][0]", change(ints({9}))}, {"root['t'][0]", change(number(2))}})},
+         {"_iterable_opcodes", dict({{"root['o']", Value::list({})}})},
+         {"iterable_item_removed", dict({{"root['l'][1]", number(2)}})},
+         {"iterable_item_added", dict({{"root['l'][0]", number(8)}, {"root['l'][3]", number(8)}})},
+         {"dictionary_item_added", dict({{"root['n']", number(1)}, {"root['d']['x']", number(7)}})},
+         {"dictionary_item_removed",
+          dict({{"root['d']['y']", number(2)}, {"root['d']['z']", number(2)}})},
+         {"attribute_removed", dict({{"root['l']['x']", number(1)}})}});
+    Value copy = common::deep_copy(base);
+    CHECK(folded(copy, much) == "raises");
+    CHECK(identical(copy, base));
+}
+
+TEST_CASE("deltas of another shape are refused") {
+    const Value bad[] = {
+        number(1),
+        Value::dict({{text("values_changed"), ints({1})}}),
+        dict({{"values_changed", Value::dict({{number(1), change(number(1))}})}}),
+        delta("values_changed", "root", dict({})),
+        delta("type_changes", "root", dict({{"new_type", text("int")}})),
+        delta("set_item_added", "root", text("abc")),
+        delta("_iterable_opcodes", "root", Value::list({number(1)})),
+        delta("iterable_item_moved", "root", number(1)),
+        delta("_numpy_paths", "root", text("float")),
+    };
+    for (const Value& one : bad) {
+        CAPTURE(common::repr(one));
+        CHECK_FALSE(common::check_delta(one));
+        CHECK(folded(dict({}), one) == "refused");
+    }
+    CHECK(common::check_delta(dict({{"unknown", number(1)}})));
+    CHECK(folded(dict({}), dict({{"unknown", number(1)}})) == "{}");
+}
