@@ -74,19 +74,14 @@ configure() {
 # build DIRECTORY MESON_OPTION...: configures and compiles what changed. Prints nothing when all is
 # up to date. Several may call this at once for one directory; they take turns.
 build() {
-    local directory=$1 lock log=$1/build.log
+    local directory=$1 lock
     mkdir -p "$directory"
     exec {lock}>"$directory/.lock"
     flock "$lock"
     configure "$@"
     if ! ninja -C "$directory" -n 2>/dev/null | grep -q 'no work to do'; then
         say "building ${directory#"$root"/} (the first time this takes some minutes)"
-        if [[ -t 1 ]]; then
-            ninja -C "$directory" -j "$(compile_jobs)" </dev/null || die "the build failed"
-        else
-            ninja -C "$directory" -j "$(compile_jobs)" </dev/null >"$log" 2>&1 ||
-                { grep -v '^\[[0-9]*/[0-9]*\] ' "$log" | tail -n 100 >&2; die "the build failed"; }
-        fi
+        ninja -C "$directory" -j "$(compile_jobs)" </dev/null || die "the build failed"
         say "built ${directory#"$root"/}"
     fi
     exec {lock}>&-
