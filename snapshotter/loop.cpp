@@ -216,8 +216,11 @@ void Loop::on_saved(const SaveReport& report, Instant now) {
     }
 
     MirrorEffects effects;
-    if (report.kind != SaveReport::Kind::NotInitialised) {
-        parts_.mirror.on_saved(report.position, report.saved, effects);
+    // Where there is no session, nothing can be lost: the broker need not wait for it either.
+    const bool nothing_there = report.kind == SaveReport::Kind::NotInitialised;
+    const common::Position& position = nothing_there ? saving_ : report.position;
+    if (position != common::Position{}) {
+        parts_.mirror.on_saved(position, report.saved, effects);
     }
     for (const std::uint64_t answer : parts_.schedule.on_saved()) {
         parts_.mirror.on_save_answered(answer, true, line, effects);
@@ -260,7 +263,9 @@ SaveRequest Loop::save_request(const std::string& reason) {
 
 void Loop::start_due_save(Instant now) {
     if (const auto due = parts_.schedule.due(now)) {
-        parts_.worker.submit(save_request(due->reason));
+        SaveRequest request = save_request(due->reason);
+        saving_ = request.stamp.position;
+        parts_.worker.submit(std::move(request));
     }
 }
 
@@ -320,8 +325,10 @@ void Loop::perform(PinBackup effect, Instant) {
 }
 
 void Loop::perform(WantSave effect, Instant) {
-    parts_.schedule.request(effect.reason, effect.request);
-    if (effect.request != 0) {
+    if (effect.request == 0) {
+        parts_.schedule.request(effect.reason);
+    } else {
+        parts_.schedule.request(reasons::manual(effect.reason), effect.request);
         parts_.schedule.hurry();
     }
 }

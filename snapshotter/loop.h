@@ -78,6 +78,7 @@ private:
     common::Instant started_;
     common::Instant health_published_{};
     Status status_;
+    common::Position saving_;  // of the save that is running
     int exit_code_ = kExitOk;
 
     // What the link does not take just now. What waits for long is of no use any more: the mirror
