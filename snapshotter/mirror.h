@@ -11,6 +11,7 @@
 // `holding()` are the last consistent state. Hello is said again every second while something is
 // wanted, and at once for a new epoch or a broker that comes back.
 
+#include <cstdint>
 #include <deque>
 #include <optional>
 #include <string>
@@ -77,7 +78,7 @@ public:
     void on_shutdown(MirrorEffects& effects);
 
     // The last consistent state; `holding()` none: nothing yet (a fresh start).
-    common::Graph& graph() { return graph_; }
+    common::Graph& graph() { return state_.graph; }
     std::optional<common::feed::Holding> holding() const;
     bool following() const;  // in step with the broker, nothing missing
     std::optional<common::feed::BrokerState> broker_state() const;
@@ -85,11 +86,64 @@ public:
     std::uint64_t lag() const;
 
 private:
-    struct Resync;  // what is wanted and what has come of it
-    // The implementer adds members here.
+    // A consistent state: a graph and where in which history it stands.
+    struct State {
+        common::Graph graph;
+        common::Position position;
+        common::Lineage lineage;
+        common::WallTime last_mutation{};
+
+        common::feed::Holding holding() const;
+    };
+    // What a record is to a state.
+    enum class Fit { Applied, Known, Gap, Failed };
+
+    void say_hello(common::Instant now, MirrorEffects& effects);
+    void on_beat(const common::feed::Beat& beat, common::Instant now, MirrorEffects& effects);
+    void on_verdict(common::feed::Verdict verdict, common::Instant now, MirrorEffects& effects);
+    void on_piece(common::feed::Piece piece, common::Instant now, MirrorEffects& effects);
+    void on_tail_piece(common::feed::Piece piece, common::Instant now, MirrorEffects& effects);
+    void on_whole_piece(common::feed::Piece piece, common::Instant now, MirrorEffects& effects);
+    Fit take_record(State& state, const common::feed::Frames& frames, MirrorEffects& effects);
+    void keep_early(common::feed::Frames frames);
+    void drain_early(common::Instant now, MirrorEffects& effects);
+    // Something is missing: no longer in step, and no stream is believed any more.
+    void lose_step(common::Instant now, MirrorEffects& effects);
+    // Our own state cannot be right: it is saved, and the broker's whole graph asked for.
+    void distrust_self(const std::string& why, common::Instant now, MirrorEffects& effects);
+    void catch_up_with_beat(common::Instant now, MirrorEffects& effects);
+    bool streaming() const { return tail_.has_value() || whole_.has_value(); }
+
     std::uint64_t snapshotter_;
     std::string name_;
-    common::Graph graph_;
+    State state_;
+    bool distrusted_ = false;  // state_ is not to be gone on from
+
+    // The broker, as far as its beats tell.
+    std::optional<common::feed::Beat> beat_;
+    common::Instant heard_{};
+    bool lost_ = true;
+    bool stopping_said_ = false;
+    bool stopped_said_ = false;
+
+    // Being in step, and getting there again.
+    bool in_step_ = false;
+    std::optional<common::Instant> spoke_;  // when we last said anything on the link
+    struct Tail {
+        std::uint64_t stream = 0;
+        std::uint32_t next_piece = 0;
+        std::size_t records = 0;
+        std::optional<State> beside;  // from nothing, while state_ is distrusted
+    };
+    std::optional<Tail> tail_;
+    std::optional<common::WholeReceiver> whole_;
+    common::Instant stream_heard_{};
+    std::deque<common::feed::Frames> early_;
+    std::size_t early_bytes_ = 0;
+
+    RestoreServer restore_;
+    std::uint64_t restore_stream_ = 0;
+    std::optional<common::feed::Durable> durable_;
 };
 
 }  // namespace snapshotter
