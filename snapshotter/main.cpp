@@ -1,0 +1,182 @@
+// holdfast-snapshotter: builds the parts, connects them, runs the loop. Wiring only.
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "common/config.h"
+#include "common/io/clock.h"
+#include "common/io/http_server.h"
+#include "common/io/random.h"
+#include "common/io/signals.h"
+#include "common/io/zmq_socket.h"
+#include "common/log.h"
+#include "snapshotter/commands/save_now.h"
+#include "snapshotter/loop.h"
+#include "snapshotter/mirror.h"
+#include "snapshotter/save_worker.h"
+#include "snapshotter/schedule.h"
+#include "snapshotter/storage/file_names.h"
+#include "snapshotter/storage/posix_file_system.h"
+#include "snapshotter/storage/store.h"
+
+namespace {
+
+using common::Error;
+using common::Log;
+using common::log_text;
+using common::Result;
+using common::Settings;
+using namespace snapshotter;
+
+// A burst that the mirror has not taken yet, in messages; what is over it is lost on the feed and
+// comes by the link.
+constexpr int kFeedMessagesMax = 20'000;
+// For the last words to the broker.
+constexpr common::Millis kLinkLinger{1'000};
+
+int failed(Log& log, const Error& error, int exit_code) {
+    log.error("Cannot start: " + log_text(error.what, 1000));
+    return exit_code;
+}
+
+std::string absolute_path(const std::string& path) {
+    std::error_code error;
+    const auto absolute = std::filesystem::absolute(path, error);
+    return error ? path : absolute.lexically_normal().string();
+}
+
+std::string host_name() {
+    char name[256] = "";
+    return gethostname(name, sizeof name - 1) == 0 ? name : "unknown host";
+}
+
+void log_banner(Log& log, const Settings& settings, const std::string& data_dir) {
+    log.info(std::string("Holdfast snapshotter ") + common::version());
+    log.info("Data directory: " + log_text(data_dir, 1000));
+    log.info("Auto-save interval: " + std::to_string(settings.save_interval.count()) + " seconds");
+    log.info("Backups kept: " + std::to_string(settings.backups_max));
+    log.info("Feed: " + settings.feed + ", link: " + settings.link +
+             ", health: " + to_string(settings.health));
+}
+
+// Loud, because a volume that was not mounted looks like a fresh directory.
+void log_recovered(Log& log, const Recovered& recovered, const std::string& data_dir) {
+    for (const std::string& note : recovered.notes) {
+        log.warning(log_text(note, 1000));
+    }
+    if (!recovered.session) {
+        log.warning("FRESH data directory, there is no session in " + log_text(data_dir, 1000));
+        log.warning(
+            "If you expected one: stop, and check that this is the right directory or "
+            "volume. Else the first artist to press Init starts a new session");
+        return;
+    }
+    const bool initialised = recovered.session->graph.initialised;
+    const auto& metadata = recovered.metadata;
+    log.info("Previous session found: " + log_text(recovered.file, 1000));
+    log.info("  Timestamp: " + file_names::iso_local(recovered.stamp.saved));
+    log.info(std::string("  Initialized: ") + (initialised ? "yes" : "no"));
+    log.info("  Nodes: " + std::to_string(recovered.session->graph.nodes.size()));
+    log.info("  Reason: " + (recovered.restored_by_hand ? "put there by hand"
+                             : recovered.from_backup    ? "from a backup"
+                             : metadata                 ? log_text(metadata->reason, 500)
+                                                        : "unknown"));
+}
+
+std::optional<common::Whole> stored_whole(Recovered recovered) {
+    if (!recovered.session) {
+        return std::nullopt;
+    }
+    common::Whole whole;
+    whole.graph = std::move(recovered.session->graph);
+    whole.holding.position = recovered.stamp.position;
+    whole.holding.lineage = std::move(recovered.stamp.lineage);
+    whole.holding.timeline = whole.graph.timeline;
+    whole.holding.initialised = whole.graph.initialised;
+    whole.holding.node_count = whole.graph.nodes.size();
+    whole.holding.last_mutation = recovered.stamp.last_mutation;
+    return whole;
+}
+
+int run(const Settings& settings, common::io::Signals& signals, Log& log) {
+    const std::string data_dir = absolute_path(settings.data_dir);
+    log_banner(log, settings, data_dir);
+
+    PosixFileSystem files;
+    auto store = Store::open(
+        files,
+        {.directory = data_dir, .backups_max = settings.backups_max, .version = common::version()});
+    if (!store) {
+        const bool locked = store.error().kind == common::ErrorKind::Busy;
+        return failed(log, store.error(), locked ? kExitLocked : kExitFailed);
+    }
+    auto recovered =
+        (*store)->recover(common::io::wall_now(), common::Epoch{common::io::random_id()});
+    if (!recovered) {
+        return failed(log, recovered.error(), kExitFailed);
+    }
+    log_recovered(log, *recovered, data_dir);
+
+    std::unique_ptr<common::io::HttpServer> health;
+    if (!settings.health.off()) {
+        auto opened = common::io::HttpServer::open(settings.health);
+        if (!opened) {
+            return failed(log, opened.error(), kExitFailed);
+        }
+        health = std::move(*opened);
+    }
+
+    common::io::ZmqContext context;
+    const auto connected =
+        [&](common::io::ZmqKind kind, const common::io::ZmqOptions& options,
+            const std::string& endpoint) -> Result<std::unique_ptr<common::io::ZmqSocket>> {
+        auto socket = TRY(common::io::ZmqSocket::open(context, kind, options));
+        TRY(socket->connect(endpoint));
+        return socket;
+    };
+    const std::uint64_t id = common::io::random_id();
+    const auto feed = connected(common::io::ZmqKind::Sub,
+                                {.receive_messages_max = kFeedMessagesMax}, settings.feed);
+    const auto link = connected(
+        common::io::ZmqKind::Dealer,
+        {.linger = kLinkLinger, .routing_id = "snapshotter-" + std::to_string(id)}, settings.link);
+    if (!feed || !link) {
+        return failed(log, feed ? link.error() : feed.error(), kExitFailed);
+    }
+
+    Mirror mirror(id, host_name() + ":" + data_dir, stored_whole(std::move(*recovered)));
+    Schedule schedule(settings.save_interval, common::io::instant_now());
+    SaveWorker worker(std::move(*store));
+    Loop loop({mirror, schedule, worker, **feed, **link, signals, health.get(), log}, data_dir);
+    const int exit_code = loop.run();
+    log.info(exit_code == kExitOk ? "Stopped, everything is saved" : "Stopped");
+    return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const Settings settings = common::settings_or_exit(common::Program::Snapshotter, argc, argv);
+    if (settings.action == common::Action::Health) {
+        return common::io::print_health(settings.health);
+    }
+    if (settings.action == common::Action::SaveNow) {
+        return commands::save_now(settings);
+    }
+    // Before the log, which has threads.
+    const auto signals = common::io::Signals::open();
+    if (!signals) {
+        std::fprintf(stderr, "holdfast-snapshotter: %s\n", signals.error().what.c_str());
+        return kExitFailed;
+    }
+    const auto log = Log::open({.level = settings.log_level, .file = settings.log_file});
+    if (!log) {
+        std::fprintf(stderr, "holdfast-snapshotter: LOG_FILE: %s\n", log.error().what.c_str());
+        return 2;
+    }
+    return run(settings, **signals, **log);
+}
