@@ -97,7 +97,8 @@ Result<void> read_action(const std::string& name, const Value& value, Actions& a
         return tl::unexpected(unsupported("a delta whose " + name + " is not a dict"));
     }
     for (const auto& entry : items->entries()) {
-        if (entry.key.as_str() == nullptr) {
+        const bool lost = entry.key.is_none() && name != "iterable_item_moved";
+        if (entry.key.as_str() == nullptr && !lost) {
             return tl::unexpected(unsupported("a delta whose " + name + " has a path of type " +
                                               repr(entry.key, 60)));
         }
@@ -171,6 +172,12 @@ Result<Actions> read_actions(const Value& delta) {
     TRY(check_items(actions));
     return actions;
 }
+
+// The path of an entry. Where deepdiff could write none it wrote None, which leads nowhere.
+const std::string* path_of(const Dict::Entry& entry) {
+    return entry.key.as_str();
+}
+constexpr std::string_view kLost = "None";
 
 // --- Values ------------------------------------------------------------------------------------
 
@@ -726,6 +733,9 @@ public:
 
     Result<FoldReport> run() {
         Result<void> done = fold();
+        if (done && root_gone_) {
+            done = raises("the root was removed", "the end");
+        }
         if (done && foreign_) {
             done = tl::unexpected(unsupported("a path through a value that is not plain"));
         }
@@ -769,7 +779,7 @@ private:
     Result<void> insert_placeholder(const Place& place, std::string_view path);
     Result<void> add_sorted(std::vector<PathItem>& items, bool insert);
     Result<void> fold_without_order();
-    Result<void> fold_without_order(std::string_view path);
+    Result<void> fold_without_order(const Value& key);
     Result<void> restore_tuples();
     Result<void> restore_tuple(const Steps& steps);
 
@@ -788,6 +798,17 @@ private:
     // `object[key]` or `object.name`, or null where Python raises. Points into the object or, for a
     // piece of a str or bytes, to scratch_.
     const Value* get(const Value& object, const PathStep& step);
+
+    // Until an item is added at the root, no path leads anywhere; at the end deepdiff raises.
+    void remove_root() {
+        undo_.root(root_, Value());
+        root_gone_ = true;
+    }
+
+    void set_root(Value value) {
+        undo_.root(root_, std::move(value));
+        root_gone_ = false;
+    }
 
     // False: not to be found, which has been said.
     bool locate(const Steps& steps, std::string_view path, Place& place);
@@ -820,6 +841,7 @@ private:
     std::deque<std::string> paths_;  // paths that are not in the delta
     bool foreign_ = false;
     bool shared_ = false;
+    bool root_gone_ = false;
 };
 
 Result<void> Folder::fold() {
@@ -842,9 +864,13 @@ Result<void> Folder::fold() {
     TRY(add_items());
     TRY(fold_without_order());
     if (actions_.dictionary_item_added != nullptr) {
-        for (const auto& [key, value] : actions_.dictionary_item_added->entries()) {
-            TRY(parse_delta_path(*key.as_str(), steps_));
-            TRY(add_item(*key.as_str(), steps_, value, false));
+        for (const auto& entry : actions_.dictionary_item_added->entries()) {
+            if (path_of(entry) == nullptr) {
+                skip("nothing found", kLost);
+                continue;
+            }
+            TRY(parse_delta_path(*path_of(entry), steps_));
+            TRY(add_item(*path_of(entry), steps_, entry.value, false));
         }
     }
     if (actions_.dictionary_item_removed != nullptr) {
@@ -916,6 +942,10 @@ bool Folder::locate(const Steps& steps, std::string_view path, Place& place) {
     place.steps = &steps;
     place.parent = nullptr;
     place.object = steps.empty() ? nullptr : &root_;
+    if (root_gone_ && !steps.empty()) {
+        skip("nothing found", path);
+        return false;
+    }
     for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
         place.parent = place.object;
         place.object = get(*place.object, steps[i]);
@@ -979,7 +1009,7 @@ void Folder::remember_tuple(const Steps& steps) {
 
 Result<void> Folder::set_place(const Place& place, Value value, std::string_view path) {
     if (place.is_root()) {
-        undo_.root(root_, std::move(value));
+        set_root(std::move(value));
         return {};
     }
     if (const Tuple* tuple = place.object->as_tuple()) {
@@ -997,8 +1027,13 @@ Result<void> Folder::set_place(const Place& place, Value value, std::string_view
 // --- values_changed, type_changes
 
 Result<void> Folder::change_values(const Dict& changes, bool is_type_change) {
-    for (const auto& [key, change] : changes.entries()) {
-        const std::string& path = *key.as_str();
+    for (const auto& entry : changes.entries()) {
+        const Value& change = entry.value;
+        if (path_of(entry) == nullptr) {
+            skip("nothing found", kLost);
+            continue;
+        }
+        const std::string& path = *path_of(entry);
         TRY(parse_delta_path(path, steps_));
         Place place;
         if (!locate(steps_, path, place)) {
@@ -1035,8 +1070,12 @@ Result<void> Folder::change_values(const Dict& changes, bool is_type_change) {
 // --- set_item_added, set_item_removed
 
 Result<void> Folder::change_sets(const Dict& changes, bool add) {
-    for (const auto& [key, change] : changes.entries()) {
-        const std::string& path = *key.as_str();
+    for (const auto& entry : changes.entries()) {
+        const Value& change = entry.value;
+        if (path_of(entry) == nullptr) {
+            return raises("no set", kLost);
+        }
+        const std::string& path = *path_of(entry);
         TRY(parse_delta_path(path, steps_));
         const Value* parent = nullptr;
         const Value* current = &root_;
@@ -1098,8 +1137,12 @@ std::optional<std::size_t> slice_bound(const Value& bound, std::size_t size, std
 }
 
 Result<void> Folder::apply_opcodes(const Dict& changes) {
-    for (const auto& [key, opcodes] : changes.entries()) {
-        TRY(apply_opcodes(*key.as_str(), *opcodes.as_list()));
+    for (const auto& entry : changes.entries()) {
+        if (path_of(entry) == nullptr) {
+            skip("nothing found", kLost);
+        } else {
+            TRY(apply_opcodes(*path_of(entry), *entry.value.as_list()));
+        }
     }
     return {};
 }
@@ -1178,9 +1221,13 @@ Result<std::vector<PathItem>> Folder::path_items(const Dict* items) {
     std::vector<PathItem> result;
     if (items != nullptr) {
         result.reserve(items->size());
-        for (const auto& [key, value] : items->entries()) {
-            PathItem& item = result.emplace_back(PathItem{*key.as_str(), {}, value});
-            TRY(parse_delta_path(item.path, item.steps));
+        for (const auto& entry : items->entries()) {
+            const std::string* path = path_of(entry);
+            PathItem& item = result.emplace_back(
+                PathItem{path != nullptr ? *path : kLost, {}, entry.value, path == nullptr});
+            if (path != nullptr) {
+                TRY(parse_delta_path(item.path, item.steps));
+            }
         }
     }
     return result;
@@ -1189,12 +1236,12 @@ Result<std::vector<PathItem>> Folder::path_items(const Dict* items) {
 // Python's dict.update.
 Result<void> update(std::vector<PathItem>& items, std::string_view path, const Value& value) {
     for (PathItem& item : items) {
-        if (item.path == path) {
+        if (!item.lost && item.path == path) {
             item.value = value;
             return {};
         }
     }
-    PathItem& item = items.emplace_back(PathItem{path, {}, value});
+    PathItem& item = items.emplace_back(PathItem{path, {}, value, false});
     return parse_delta_path(item.path, item.steps);
 }
 
@@ -1211,7 +1258,11 @@ Result<void> Folder::remove_items() {
 Result<void> Folder::remove_items(std::vector<PathItem>& items) {
     TRY(sort_path_items(items, true));
     for (const PathItem& item : items) {
-        TRY(remove_item(item));
+        if (item.lost) {
+            skip("nothing found", item.path);
+        } else {
+            TRY(remove_item(item));
+        }
     }
     return {};
 }
@@ -1254,7 +1305,8 @@ Result<void> Folder::remove_item(const PathItem& item) {
         return {};
     }
     if (place.is_root()) {
-        return tl::unexpected(unsupported("a delta that removes the root"));
+        remove_root();
+        return {};
     }
     const Value* current = get(*place.object, place.last());
     // The value may have got into the base and have been changed there.
@@ -1323,7 +1375,11 @@ Result<void> Folder::add_items() {
 Result<void> Folder::add_sorted(std::vector<PathItem>& items, bool insert) {
     TRY(sort_path_items(items, false));
     for (const PathItem& item : items) {
-        TRY(add_item(item.path, item.steps, item.value, insert));
+        if (item.lost) {
+            skip("nothing found", item.path);
+        } else {
+            TRY(add_item(item.path, item.steps, item.value, insert));
+        }
     }
     return {};
 }
@@ -1423,22 +1479,27 @@ private:
 Result<void> Folder::fold_without_order() {
     if (actions_.items_added_at_indexes != nullptr) {
         for (const auto& entry : actions_.items_added_at_indexes->entries()) {
-            TRY(fold_without_order(*entry.key.as_str()));
+            TRY(fold_without_order(entry.key));
         }
     }
     if (actions_.items_removed_at_indexes != nullptr) {
         for (const auto& entry : actions_.items_removed_at_indexes->entries()) {
             if (actions_.items_added_at_indexes == nullptr ||
                 actions_.items_added_at_indexes->find(entry.key) == nullptr) {
-                TRY(fold_without_order(*entry.key.as_str()));
+                TRY(fold_without_order(entry.key));
             }
         }
     }
     return {};
 }
 
-Result<void> Folder::fold_without_order(std::string_view container) {
-    const std::string& path = paths_.emplace_back(std::string(container) + "[0]");
+// Its characters are looked up one by one.
+constexpr std::size_t kUnorderedTextMax = 10'000;
+
+Result<void> Folder::fold_without_order(const Value& key) {
+    const std::string* container = key.as_str();
+    const std::string& path =
+        paths_.emplace_back(container != nullptr ? *container + "[0]" : "None[0]");
     TRY(parse_delta_path(path, steps_));
     Place place;
     if (!locate(steps_, path, place)) {
@@ -1452,7 +1513,7 @@ Result<void> Folder::fold_without_order(std::string_view container) {
         return {};
     }
     const auto find = [&](const Dict* items) {
-        return items != nullptr ? items->find(container) : nullptr;
+        return items != nullptr ? items->find(key) : nullptr;
     };
     IndexedItems added(find(actions_.items_added_at_indexes));
     IndexedItems removed(find(actions_.items_removed_at_indexes));
@@ -1478,8 +1539,8 @@ Result<void> Folder::fold_without_order(std::string_view container) {
     if (length == kNowhere) {
         return raises("no list to compare without order", path);
     }
-    if (any && (object.is(Type::Str) || object.is(Type::Bytes))) {
-        return tl::unexpected(unsupported("a text compared without order"));
+    if (object.is(Type::Str) && length > kUnorderedTextMax) {
+        return tl::unexpected(unsupported("a long text compared without order"));
     }
     for (std::size_t i = 0; i < length; ++i) {
         PathStep step;
@@ -1542,7 +1603,9 @@ Result<void> Folder::restore_tuple(const Steps& steps) {
     if (!locate(steps, kPath, place)) {
         return {};
     }
-    const Value* current = place.is_root() ? &root_ : get(*place.object, place.last());
+    const Value* current = !place.is_root() ? get(*place.object, place.last())
+                           : root_gone_     ? nullptr
+                                            : &root_;
     if (current == nullptr) {
         // It joins the keys of the path for its log line, and raises if one is not a str.
         const bool all_text = std::all_of(steps.begin(), steps.end(), [](const PathStep& step) {

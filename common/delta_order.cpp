@@ -240,6 +240,9 @@ Result<void> sort_path_items(std::vector<PathItem>& items, bool backwards) {
     if (items.size() < 2) {
         return {};
     }
+    if (std::any_of(items.begin(), items.end(), [](const PathItem& item) { return item.lost; })) {
+        return bad_input("deepdiff raises: it cannot order a path of None");
+    }
     // Backwards, Python reverses, sorts and reverses: equal ones keep their order.
     std::vector<const PathItem*> start;
     for (const PathItem& item : items) {

@@ -17,6 +17,7 @@ struct PathItem {
     std::string_view path;
     std::vector<PathStep> steps;  // of `path`
     Value value;
+    bool lost = false;  // deepdiff could write no path, and wrote None
 };
 
 // BadInput: Python raises. Unsupported: a longer list than we can sort as CPython does, of keys

@@ -313,7 +313,10 @@ class Crafted:
 
     def items(self, make, most=3):
         count = 40 if self.rng.chance(40) else self.rng.random.randrange(1, most + 1)
-        return {self.path(): make() for _ in range(count)}
+        items = {self.path(): make() for _ in range(count)}
+        if not self.rng.chance(4):
+            items.pop("root", None)
+        return items
 
     def delta(self):
         rng = self.rng
@@ -469,7 +472,12 @@ def test_every_key_that_deepdiff_writes_is_read(tool):
     for key in STRINGS + [0, -1, 1.5, -0.0, 1e20, 1e-7, True, None, (), (1,), (1, (2, 3)), b"k", b"'", 2**80,
                           -2**80, ("a", 1)]:
         old, new = {key: {"x": [1, {"y": 2}]}}, {key: {"x": [1, {"y": 3}]}}
-        wrong, _ = verdict(tool, pickle.dumps(old, protocol=4), Delta(DeepDiff(old, new)).dumps())
+        try:
+            delta = Delta(DeepDiff(old, new)).dumps()
+        except TypeError:
+            assert isinstance(key, bytes)  # deepdiff itself cannot write such a path
+            continue
+        wrong, _ = verdict(tool, pickle.dumps(old, protocol=4), delta)
         assert not wrong, f"{key!r}: {wrong}"
 
 
