@@ -2,7 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <random>
+
 #include "common/limits.h"
+#include "tests/support/delta_property.h"
 
 using common::ErrorKind;
 using common::fold_delta;
@@ -287,4 +290,25 @@ TEST_CASE("deltas of another shape are refused") {
     }
     CHECK(common::check_delta(dict({{"unknown", number(1)}})));
     CHECK(folded(dict({}), dict({{"unknown", number(1)}})) == "{}");
+}
+
+TEST_CASE("whatever the base and the delta are: all or nothing, and it can be written and read") {
+    std::mt19937 random(4);
+    std::size_t folded_count = 0;
+    for (int i = 0; i < 4000; ++i) {
+        std::string bytes(random() % 200, '\0');
+        for (char& byte : bytes) {
+            byte = static_cast<char>(random());
+        }
+        tests::DeltaMaker maker(bytes);
+        const Value base = maker.base();
+        const Value delta = maker.delta();
+        CAPTURE(common::repr(base, 1000));
+        CAPTURE(common::repr(delta, 1000));
+        CHECK(tests::broken_delta_property(base, delta) == "");
+        Value copy = common::deep_copy(base);
+        folded_count += fold_delta(copy, delta).has_value() ? 1U : 0U;
+    }
+    CHECK(folded_count > 1000);
+    CHECK(folded_count < 3500);
 }
