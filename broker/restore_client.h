@@ -1,9 +1,10 @@
 #pragma once
 // At start: collects the snapshotters' offers, chooses one, fetches its graph. Pure.
 
-#include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "common/feed.h"
@@ -22,16 +23,19 @@ struct Offer {
 };
 
 // The offer to restore from: the one whose lineage contains all others; on a fork the one with the
-// newest last mutation (`forked`). `chosen` is an index into offers, none if all are empty and fresh.
+// newest last mutation (`forked`). `chosen` is an index into offers, none if all are empty and
+// fresh.
 struct Choice {
     std::optional<std::size_t> chosen;
     bool forked = false;
 };
 Choice choose_offer(const std::vector<Offer>& offers);
 
-// Whether `position` is a moment of the history that `holding` stands at the end of (as far as
-// lineages tell; equal seq in the same epoch needs an equal chain).
-bool contains(const common::feed::Holding& holding, const common::Position& position);
+// Whether `position` is a moment of the history that stands at `end` and has this lineage (as far
+// as lineages tell; equal seq in the same epoch needs an equal chain). The zero Position is one of
+// all.
+bool contains(const common::Lineage& lineage, const common::Position& end,
+              const common::Position& position);
 
 class RestoreClient {
 public:
@@ -41,7 +45,9 @@ public:
     // A snapshotter said hello. A later hello of the same peer replaces its offer.
     void on_offer(Offer offer, common::Instant now);
 
-    // What to do now, if anything: ask once offers are in; ask another if the chosen one fell silent.
+    // What to do now, if anything: ask once offers are in; ask another if the chosen one fell
+    // silent. Never Fresh while somebody who offered a session could not give it: until the same
+    // snapshotter (by name) has offered again.
     struct Ask {
         PeerId peer;
         std::string name;
@@ -53,14 +59,24 @@ public:
     // A chosen peer that sends no piece for 5 s is dropped from the offers.
     Step on_tick(common::Instant now);
 
-    // A piece of the stream asked for. The complete graph at the end. An error drops the offer.
+    // A piece of the stream asked for; others are passed over. The complete graph at the end. An
+    // error drops the offer.
     common::Result<std::optional<common::Whole>> on_piece(const PeerId& from,
                                                           common::feed::Piece piece,
                                                           common::Instant now);
+    // The peer asked has left, or cannot go on.
+    void on_lost(const PeerId& peer);
+    // The session went on without a restore, or after one: what is under way is of no use any more.
+    void reset();
+
     bool fetching() const { return receiver_.has_value(); }
+    const std::vector<Offer>& offers() const { return offers_; }
 
 private:
+    void drop_offer(const PeerId& peer);
+
     std::size_t offers_wanted_;
+    std::set<std::string> lost_;  // names of those who offered a session and could not give it
     std::vector<Offer> offers_;
     std::optional<common::Instant> first_offer_;
     std::optional<PeerId> asked_;

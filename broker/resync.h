@@ -3,12 +3,15 @@
 // restores at start, passes on "save now", knows what is durable. Pure.
 //
 //   hello with           | broker Restoring      | Waiting            | Uploading, Active
-//   nothing              | an empty offer        | Tail               | Whole (Tail if the ring has all)
-//   state                | an offer              | Restore, now       | in lineage and ring: Tail;
-//                        |                       |                    | in lineage, not ring: Whole;
-//                        |                       |                    | ahead, forked, other: pin, Whole
+//   nothing              | an empty offer        | Tail               | Whole (Tail if the ring has
+//   all) state                | an offer              | Restore, now       | in lineage and ring:
+//   Tail;
+//                        |                       |                    | in lineage, not ring:
+//                        Whole; |                       |                    | ahead, forked,
+//                        other: pin, Whole
 // "state" = an initialised holding; one that is not initialised counts as nothing.
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -55,8 +58,11 @@ struct SnapshotterStatus {
 
 class Resync {
 public:
-    // Both must outlive this. `offers_wanted`: design.md's SNAPSHOTTERS.
+    // `publisher` must outlive this. `offers_wanted`: how many snapshotters are expected.
     Resync(const Publisher& publisher, std::size_t offers_wanted);
+    Resync(const Resync&) = delete;
+    Resync& operator=(const Resync&) = delete;
+    ~Resync();
 
     void on_link(const PeerId& from, common::feed::LinkMessage message,
                  common::feed::BrokerState state, common::Graph& graph, common::Instant now,
@@ -68,7 +74,7 @@ public:
     // A peer that cannot be reached any more (EHOSTUNREACH).
     void on_unreachable(const PeerId& peer);
 
-    // Asks every snapshotter for a save (also used for marks at shutdown).
+    // Asks every snapshotter for a save; nobody waits for the answer.
     void save_now(const std::string& reason, LinkEffects& effects);
 
     // The newest position any snapshotter called durable in the present lineage.
@@ -76,11 +82,40 @@ public:
     std::vector<SnapshotterStatus> snapshotters() const;
 
 private:
+    struct Stream;
     struct Peer;
+    struct Save;
+    struct Turn;  // one call, with what it may use
+
+    void on(const PeerId& from, common::feed::Hello& hello, Turn& turn);
+    void on(const PeerId& from, const common::feed::Pull& pull, Turn& turn);
+    void on(const PeerId& from, common::feed::Piece& piece, Turn& turn);
+    void on(const PeerId& from, const common::feed::StreamBroken& broken, Turn& turn);
+    void on(const PeerId& from, const common::feed::Durable& durable, Turn& turn);
+    void on(const PeerId& from, const common::feed::SaveNow& save, Turn& turn);
+    void on(const PeerId& from, const common::feed::Saved& saved, Turn& turn);
+    void on(const PeerId& from, const common::feed::Bye& bye, Turn& turn);
+    void on(const PeerId& from, const common::feed::Verdict& verdict, Turn& turn);
+
+    Peer& peer_of(const PeerId& id, common::Instant now);
+    void offer(const PeerId& from, const common::feed::Hello& hello, Turn& turn);
+    void drive_restore(Turn& turn);
+    void judge(const PeerId& from, const std::optional<common::feed::Holding>& holding, Turn& turn);
+    void begin_tail(const PeerId& to, const common::Position& from, Turn& turn);
+    void begin_whole(const PeerId& to, bool pin_first, std::string reason, Turn& turn);
+    void pump(const PeerId& to, Turn& turn);
+    // The next piece of a tail; none: the ring was overtaken.
+    std::optional<common::feed::Piece> tail_piece(Stream& stream) const;
+    void forget(const PeerId& peer);
+
     const Publisher& publisher_;
     RestoreClient restore_;
+    bool restore_forked_ = false;  // of the offer asked for
     std::map<PeerId, Peer> peers_;
+    std::map<std::uint64_t, Save> saves_;  // asked for, by our own request number
+    std::optional<common::Position> durable_;
     std::uint64_t next_stream_ = 1;
+    std::uint64_t next_save_ = 1;
 };
 
 }  // namespace broker

@@ -63,11 +63,17 @@ Status make_status(const StatusInput& input) {
                          {"joined", member->phase == Phase::Active}});
     }
 
+    const bool serving = state == BrokerState::Waiting || state == BrokerState::Uploading ||
+                         state == BrokerState::Active;
+    const bool healthy = serving && protected_now;
+    const char* const word = healthy ? "ok" : serving ? "no snapshotter" : name(state);
+
     const auto& messages = input.session.counters();
     const ListenerCounters& connections = input.listener.counters();
     const nlohmann::json json = {
         {"program", "holdfast-broker"},
         {"version", common::version()},
+        {"status", word},
         {"state", name(state)},
         {"position", position_json(input.publisher.position())},
         {"durable", durable ? position_json(*durable) : nlohmann::json()},
@@ -87,11 +93,8 @@ Status make_status(const StatusInput& input) {
         {"logins", messages.logins},
         {"log_lines_lost", input.log_lines_lost},
     };
-    const bool serving = state == BrokerState::Waiting || state == BrokerState::Uploading ||
-                         state == BrokerState::Active;
     // Names come from clients: what is not UTF-8 is replaced, never thrown about.
-    return {serving && protected_now,
-            json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"};
+    return {healthy, json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"};
 }
 
 }  // namespace broker

@@ -29,7 +29,8 @@ struct Status {
     std::string json;
 };
 
-// Healthy: clients are served, and a snapshotter was heard lately (or none is wanted).
+// "status" is one word: "ok", "no snapshotter", or the state that keeps clients out. Healthy, "ok":
+// clients are served, and a snapshotter was heard lately (or none is wanted).
 Status make_status(const StatusInput& input);
 
 const char* name(common::feed::BrokerState state);  // "active"

@@ -1,0 +1,412 @@
+#include "broker/loop.h"
+
+#include <array>
+#include <utility>
+
+#include "broker/status.h"
+#include "common/io/random.h"
+#include "common/limits.h"
+#include "common/verify.h"
+
+namespace broker {
+namespace {
+
+using common::Instant;
+using common::Millis;
+using common::feed::BrokerState;
+
+constexpr Millis kBeat{common::limits::kBeatMs};
+constexpr Millis kBusyTick{10};
+constexpr Millis kIdleTick{100};
+constexpr Millis kStatusEvery{1000};
+constexpr Millis kUnprotectedEvery{60'000};
+// With --allow-unprotected, a snapshotter that is there gets this chance to offer what it has.
+constexpr Millis kUnprotectedWait{3'000};
+// At the end: what clients have sent is read for at most this long; then their last words may take
+// as long to leave.
+constexpr Millis kDrainMax{2'000};
+constexpr Millis kLastWords{2'000};
+// So many turns without anything to read, and all that had been sent is taken.
+constexpr std::size_t kQuietTurns = 3;
+constexpr std::size_t kLinkMessagesPerTurn = 200;
+
+Instant now_instant() {
+    return std::chrono::time_point_cast<Millis>(std::chrono::steady_clock::now());
+}
+
+common::WallTime wall_time() {
+    const auto since = std::chrono::system_clock::now().time_since_epoch();
+    return common::WallTime{std::chrono::duration_cast<Millis>(since).count()};
+}
+
+SessionOptions session_options(const common::Settings& settings) {
+    SessionOptions options;
+    options.admin_password = settings.admin_password;
+    options.server_password = settings.server_password;
+    options.timeout = settings.timeout;
+    options.held_bytes_max = settings.client_queue_bytes_max;
+    return options;
+}
+
+common::LogLevel log_level(Log::Level level) {
+    switch (level) {
+        case Log::Level::Debug:
+            return common::LogLevel::Debug;
+        case Log::Level::Info:
+            return common::LogLevel::Info;
+        case Log::Level::Warning:
+            return common::LogLevel::Warning;
+        case Log::Level::Error:
+            return common::LogLevel::Error;
+    }
+    return common::LogLevel::Error;
+}
+
+}  // namespace
+
+Loop::Loop(const common::Settings& settings, common::Log& log, common::io::Signals& signals,
+           Listener& listener, common::io::ZmqSocket& feed, common::io::ZmqSocket& link,
+           common::io::HttpServer* http)
+    : settings_(settings),
+      log_(log),
+      signals_(signals),
+      listener_(listener),
+      feed_(feed),
+      link_(link),
+      http_(http),
+      publisher_(common::limits::kRingBytesMax),
+      resync_(publisher_, 1),
+      session_(session_options(settings)) {}
+
+common::Result<Loop::End> Loop::run() {
+    started_ = now_instant();
+    write(Log::Level::Info, "Waiting for the snapshotter, to go on from the saved session");
+    while (!end_) {
+        std::array<common::io::PollItem, 3> items;
+        items[0].descriptor = signals_.descriptor();
+        items[1].socket = &link_;
+        items[2].descriptor = listener_.epoll_descriptor();
+        TRY(common::io::poll(items, wait_for()));
+        turn(now_instant());
+    }
+    return *end_;
+}
+
+Millis Loop::wait_for() const {
+    if (listener_.pending()) {
+        return Millis{0};
+    }
+    return session_.wants_ticks() || shutdown_ ? kBusyTick : kIdleTick;
+}
+
+void Loop::turn(Instant now) {
+    take_signals(now);
+    take_link(now);
+    take_clients(now);
+    tick(now);
+    listener_.flush(now);
+    report_sent(now);
+    if (shutdown_) {
+        end_ = continue_shutdown(now);
+    }
+}
+
+void Loop::take_signals(Instant now) {
+    const auto signal = signals_.take();
+    if (!signal || shutdown_) {
+        return;
+    }
+    write(Log::Level::Info, *signal + " received: shutting down");
+    shutdown_.emplace();
+    shutdown_->since = now;
+    session_.stopping();
+    listener_.stop_listening();
+    send_beat(false);
+}
+
+void Loop::take_link(Instant now) {
+    LinkEffects effects;
+    for (std::size_t i = 0; i < kLinkMessagesPerTurn; ++i) {
+        auto received = link_.receive();
+        if (!received) {
+            write(Log::Level::Warning, "Link: " + received.error().what);
+            continue;
+        }
+        if (!*received) {
+            break;
+        }
+        common::feed::Frames frames = std::move(**received);
+        if (frames.empty()) {
+            continue;
+        }
+        const PeerId peer(frames.front().view());
+        frames.erase(frames.begin());
+        auto message = common::feed::decode_link(frames);
+        if (!message) {
+            write(Log::Level::Warning, "Link: refused a message: " + message.error().what);
+            continue;
+        }
+        resync_.on_link(peer, std::move(*message), session_.state(), session_.graph(), now, effects);
+        perform(std::exchange(effects, {}), now);
+    }
+}
+
+void Loop::take_clients(Instant now) {
+    incoming_.clear();
+    listener_.poll(now, common::limits::kMessagesPerTurnMax, incoming_);
+    for (Incoming& event : incoming_) {
+        switch (event.kind) {
+            case Incoming::Kind::Opened:
+                session_.on_opened(client_of(event.identity), event.channel, event.peer, now,
+                                   effects_);
+                break;
+            case Incoming::Kind::Message:
+                session_.on_message(client_of(event.identity), event.channel,
+                                    std::move(event.chunks), now, effects_);
+                break;
+            case Incoming::Kind::Closed:
+                session_.on_closed(client_of(event.identity), event.channel, event.reason, now,
+                                   effects_);
+                break;
+            case Incoming::Kind::Refused:
+                write(Log::Level::Debug, "Connection of " + event.peer + " on the " +
+                                             name(event.channel) +
+                                             " port refused: " + common::log_text(event.reason));
+                break;
+        }
+        perform(now);
+    }
+}
+
+void Loop::tick(Instant now) {
+    if (now - ticked_ >= kBusyTick) {
+        ticked_ = now;
+        session_.on_tick(now, effects_);
+        perform(now);
+        LinkEffects effects;
+        resync_.on_tick(session_.state(), session_.graph(), now, effects);
+        perform(std::move(effects), now);
+    }
+    if (session_.state() == BrokerState::Restoring && settings_.allow_unprotected &&
+        now - started_ > kUnprotectedWait && resync_.snapshotters().empty()) {
+        start_fresh(now);
+    }
+    if (settings_.allow_unprotected && session_.state() != BrokerState::Restoring &&
+        resync_.snapshotters().empty() && now - unprotected_said_ > kUnprotectedEvery) {
+        unprotected_said_ = now;
+        write(Log::Level::Warning,
+              "UNPROTECTED: there is no snapshotter, nothing of this session is saved");
+    }
+    if (now - beat_ >= kBeat) {
+        beat_ = now;
+        send_beat(false);
+    }
+    if (now - status_ >= kStatusEvery) {
+        status_ = now;
+        publish_status(now);
+        forget_strangers();
+    }
+}
+
+// ---- Effects -----------------------------------------------------------------------------------
+
+void Loop::perform(Instant now) {
+    for (Effect& effect : effects_) {
+        if (auto* publish = std::get_if<Publish>(&effect)) {
+            perform(*publish);
+        } else if (const auto* send = std::get_if<Send>(&effect)) {
+            perform(*send);
+        } else if (const auto* close = std::get_if<Close>(&effect)) {
+            perform(*close, now);
+        } else if (const auto* trust = std::get_if<Trust>(&effect)) {
+            if (const std::string* identity = identity_of(trust->client)) {
+                if (trust->trusted) {
+                    listener_.set_message_bytes_max(*identity, common::limits::kMessageBytesMax);
+                } else {
+                    listener_.forget(*identity);
+                }
+            }
+        } else {
+            const Log& line = std::get<Log>(effect);
+            write(line.level, line.text);
+        }
+    }
+    effects_.clear();
+}
+
+void Loop::perform(Publish& publish) {
+    VERIFY(publisher_.started());
+    send_record(publisher_.publish(publish.mutation, publish.user, wall_time()));
+}
+
+void Loop::perform(const Send& send) {
+    const EncodedMessage message(*send.chunks);
+    for (const ClientId client : send.to) {
+        if (const std::string* identity = identity_of(client)) {
+            // Nobody there, or its queue is full: either way the listener says Closed.
+            listener_.send(send.channel, *identity, message);
+        }
+    }
+}
+
+void Loop::perform(const Close& close, Instant now) {
+    const std::string* identity = identity_of(close.client);
+    if (identity == nullptr) {
+        return;
+    }
+    for (const Channel channel : {Channel::Command, Channel::Data, Channel::Heartbeat}) {
+        listener_.close_after_flush(channel, *identity, "closed by the server",
+                                    close.after_flush ? now + kLastWords : now);
+    }
+}
+
+void Loop::perform(LinkEffects effects, Instant now) {
+    for (LinkEffect& effect : effects) {
+        if (auto* send = std::get_if<LinkSend>(&effect)) {
+            common::feed::Frames frames = common::feed::encode(send->message);
+            frames.insert(frames.begin(), common::Bytes::copy_of(send->to));
+            const auto sent = link_.send(frames);
+            if (!sent || *sent != common::io::Sent::Done) {
+                // It will say hello again and get what it misses.
+                resync_.on_unreachable(send->to);
+            }
+        } else if (auto* restored = std::get_if<RestoredGraph>(&effect)) {
+            restore(std::move(*restored), now);
+        } else if (std::holds_alternative<StartFresh>(effect)) {
+            start_fresh(now);
+        } else if (std::holds_alternative<PublishMark>(effect)) {
+            send_beat(true);
+        } else {
+            const LinkLog& line = std::get<LinkLog>(effect);
+            write(static_cast<Log::Level>(line.level), line.text);
+        }
+    }
+}
+
+void Loop::restore(RestoredGraph restored, Instant now) {
+    const common::feed::Holding& holding = restored.whole.holding;
+    write(Log::Level::Info, "Restoring from the snapshotter " + common::log_text(restored.from) +
+                                ": " + std::to_string(restored.whole.graph.nodes.size()) +
+                                " nodes at " + common::to_string(holding.position));
+    send_record(publisher_.start(common::Epoch{common::io::random_id()}, holding.position,
+                                 holding.lineage, wall_time()));
+    session_.restore(common::Graph(std::move(restored.whole.graph)), now, effects_);
+    perform(now);
+    send_beat(false);
+}
+
+void Loop::start_fresh(Instant now) {
+    const std::uint64_t id = common::io::random_id();
+    send_record(publisher_.start(common::Epoch{id}, common::Position{}, {}, wall_time()));
+    session_.start_fresh(common::Timeline{id}, now, effects_);
+    perform(now);
+    send_beat(false);
+}
+
+void Loop::send_record(const common::feed::Frames& record) {
+    const auto sent = feed_.send(common::feed::encode(common::feed::LiveRecord{record}));
+    if (!sent || *sent != common::io::Sent::Done) {
+        ++feed_drops_;  // the snapshotter sees it by the number and asks for a tail
+    }
+}
+
+void Loop::send_beat(bool with_digest) {
+    common::feed::Beat beat{publisher_.position(), session_.state(), std::nullopt};
+    if (with_digest) {
+        beat.digest = session_.graph().digest();
+    }
+    if (!feed_.send(common::feed::encode(beat))) {
+        ++feed_drops_;
+    }
+}
+
+void Loop::report_sent(Instant now) {
+    for (const Client* member : session_.roster().members()) {
+        if (const std::string* identity = identity_of(member->id)) {
+            for (const Channel channel : {Channel::Command, Channel::Data}) {
+                session_.on_sent(member->id, channel, listener_.sent_messages(channel, *identity),
+                                 now);
+            }
+        }
+    }
+}
+
+void Loop::publish_status(Instant now) {
+    if (http_ != nullptr) {
+        Status status = make_status({session_, session_.graph().size(), publisher_, resync_,
+                                     listener_, log_.lost(), settings_.allow_unprotected, now});
+        http_->publish(status.healthy, std::move(status.json));
+    }
+}
+
+void Loop::write(Log::Level level, const std::string& line) { log_.write(log_level(level), line); }
+
+// ---- Who is who --------------------------------------------------------------------------------
+
+ClientId Loop::client_of(const std::string& identity) {
+    const auto [found, is_new] = clients_.try_emplace(identity, ClientId{last_client_ + 1});
+    if (is_new) {
+        ++last_client_;
+        identities_.emplace(found->second, identity);
+    }
+    return found->second;
+}
+
+const std::string* Loop::identity_of(ClientId client) const {
+    const auto found = identities_.find(client);
+    return found == identities_.end() ? nullptr : &found->second;
+}
+
+void Loop::forget_strangers() {
+    std::erase_if(clients_, [&](const auto& entry) {
+        if (session_.knows(entry.second)) {
+            return false;
+        }
+        identities_.erase(entry.second);
+        return true;
+    });
+}
+
+// ---- The end -----------------------------------------------------------------------------------
+
+std::optional<Loop::End> Loop::continue_shutdown(Instant now) {
+    if (session_.state() == BrokerState::Stopping && !publisher_.started()) {
+        return End::Saved;  // nothing was ever served
+    }
+    if (shutdown_->step == Shutdown::Step::Draining) {
+        shutdown_->quiet_turns = incoming_.empty() ? shutdown_->quiet_turns + 1 : 0;
+        if (shutdown_->quiet_turns < kQuietTurns && now - shutdown_->since < kDrainMax) {
+            return std::nullopt;
+        }
+        session_.stop("the server is shutting down; your work is kept, join again later", now,
+                      effects_);
+        perform(now);
+        listener_.flush(now);
+        shutdown_->step = Shutdown::Step::Confirming;
+        shutdown_->since = now;
+        shutdown_->final_position = publisher_.position();
+        send_beat(true);
+        return std::nullopt;
+    }
+    const bool kept = !session_.graph().initialised() || settings_.allow_unprotected ||
+                      [&] {
+                          const auto durable = resync_.durable();
+                          return durable && durable->seq >= shutdown_->final_position->seq;
+                      }();
+    const bool words_left = listener_.connections() > 0 && now - shutdown_->since < kLastWords;
+    if (kept && !words_left) {
+        write(Log::Level::Info, session_.graph().initialised() && !settings_.allow_unprotected
+                                    ? "The snapshotter has saved everything. Goodbye"
+                                    : "There is no session to keep. Goodbye");
+        return End::Saved;
+    }
+    if (!kept && now - shutdown_->since >= settings_.shutdown_wait) {
+        write(Log::Level::Error,
+              "No snapshotter said within " + std::to_string(settings_.shutdown_wait.count()) +
+                  " s that everything is saved: see its log before you start again");
+        return End::NotSaved;
+    }
+    return std::nullopt;
+}
+
+}  // namespace broker

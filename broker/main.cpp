@@ -1,0 +1,95 @@
+// holdfast-broker: the parts list.
+
+#include <string>
+
+#include "broker/listener.h"
+#include "broker/loop.h"
+#include "common/config.h"
+#include "common/io/http_server.h"
+#include "common/io/random.h"
+#include "common/io/signals.h"
+#include "common/io/zmq_socket.h"
+#include "common/limits.h"
+#include "common/log.h"
+
+namespace {
+
+using common::Result;
+
+// Exit codes, docs/OPERATIONS.md: 1 runtime failure, 2 wrong settings, 4 stopped unsaved.
+constexpr int kFailed = 1;
+constexpr int kNotSaved = 4;
+
+// Messages. In bytes the feed is bounded by what shares the ring's memory.
+constexpr int kFeedMessagesMax = 20'000;
+
+Result<void> listen(broker::Listener& listener, const common::Settings& settings) {
+    const std::uint16_t port = settings.port;
+    TRY(listener.listen(broker::Channel::Command, settings.bind, port));
+    TRY(listener.listen(broker::Channel::Data, settings.bind, static_cast<std::uint16_t>(port + 1)));
+    TRY(listener.listen(broker::Channel::Heartbeat, settings.bind,
+                        static_cast<std::uint16_t>(port + 2)));
+    return {};
+}
+
+Result<broker::Loop::End> run(const common::Settings& settings, common::Log& log,
+                              common::io::Signals& signals) {
+    broker::ListenerOptions options;
+    options.queue_bytes_max = settings.client_queue_bytes_max;
+    options.stall_ms_max = settings.client_stall.count();
+    broker::Listener listener(options);
+    TRY(listen(listener, settings));
+
+    common::io::ZmqContext context;
+    common::io::ZmqOptions feed_options;
+    feed_options.send_messages_max = kFeedMessagesMax;
+    feed_options.linger = common::Millis{1000};
+    const auto feed =
+        TRY(common::io::ZmqSocket::open(context, common::io::ZmqKind::Pub, feed_options));
+    TRY(feed->bind(settings.feed));
+    const auto link = TRY(common::io::ZmqSocket::open(context, common::io::ZmqKind::Router, {}));
+    TRY(link->bind(settings.link));
+
+    std::unique_ptr<common::io::HttpServer> http;
+    if (!settings.health.off()) {
+        http = TRY(common::io::HttpServer::open(settings.health));
+    }
+    log.info("Clients connect to " + settings.bind + ", ports " + std::to_string(settings.port) +
+             " to " + std::to_string(settings.port + 2) + "; feed " + settings.feed + ", link " +
+             settings.link + ", health " + common::to_string(settings.health));
+
+    broker::Loop loop(settings, log, signals, listener, *feed, *link, http.get());
+    return loop.run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    common::Settings settings = common::settings_or_exit(common::Program::Broker, argc, argv);
+    if (settings.action == common::Action::Health) {
+        return common::io::print_health(settings.health);
+    }
+    auto signals = common::io::Signals::open();
+    if (!signals) {
+        std::fprintf(stderr, "holdfast-broker: %s\n", signals.error().what.c_str());
+        return kFailed;
+    }
+    auto log = common::Log::open({.level = settings.log_level, .file = settings.log_file});
+    if (!log) {
+        std::fprintf(stderr, "holdfast-broker: %s\n", log.error().what.c_str());
+        return kFailed;
+    }
+    (*log)->info(std::string("holdfast-broker ") + common::version() +
+                 ": the session server that never forgets");
+    if (settings.admin_password.empty()) {
+        settings.admin_password = common::io::random_password();
+        (*log)->info("No ADMIN_PASSWORD is set. The admin password of this run is: " +
+                     settings.admin_password);
+    }
+    const auto end = run(settings, **log, **signals);
+    if (!end) {
+        (*log)->error(end.error().what);
+        return kFailed;
+    }
+    return *end == broker::Loop::End::Saved ? 0 : kNotSaved;
+}
