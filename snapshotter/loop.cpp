@@ -195,12 +195,11 @@ void Loop::on_save_done(const SaveDone& done, Instant now) {
 
 void Loop::on_saved(const SaveReport& report, Instant now) {
     const std::string reason = log_text(report.reason, kReasonBytesMax);
-    std::string line;
+    std::string line = "Session saved to disk (reason: " + reason + "): ";
     if (report.kind == SaveReport::Kind::NotInitialised) {
-        line = "Nothing to save yet (reason: " + reason + "): nobody has initialized the session";
+        line += "there is nothing in it yet, nobody has initialized it";
     } else {
-        line = "Session saved to disk (reason: " + reason + "): " + std::to_string(report.nodes) +
-               " nodes, ";
+        line += std::to_string(report.nodes) + " nodes, ";
         line += report.kind == SaveReport::Kind::Unchanged
                     ? "unchanged"
                     : in_mebibytes(report.file_bytes) + ", " + std::to_string(report.took.total) +
