@@ -125,7 +125,9 @@ Mirror::Fit Mirror::take_record(State& state, const feed::Frames& frames, Mirror
     }
     state.position =
         Position{record->epoch, record->seq, feed::chain_after(state.position.chain, frames)};
-    state.last_mutation = record->time;
+    if (common::is_work(record->mutation)) {
+        state.last_mutation = record->time;
+    }
     effects.emplace_back(AppliedRecord{*record, frames, state.position});
     return Fit::Applied;
 }
@@ -195,8 +197,13 @@ void Mirror::catch_up_with_beat(Instant now, MirrorEffects& effects) {
 
 void Mirror::say_hello(Instant now, MirrorEffects& effects) {
     spoke_ = now;
-    effects.emplace_back(
-        SendLink{feed::Hello{snapshotter_, name_, distrusted_ ? std::nullopt : holding()}});
+    // To a broker that has a graph, what is not trusted is nothing. To one that has none it is the
+    // best there is: said to be nothing, the session would be lost.
+    const bool offered = state_.graph.initialised() && beat_ &&
+                         (beat_->state == feed::BrokerState::Restoring ||
+                          beat_->state == feed::BrokerState::Waiting);
+    effects.emplace_back(SendLink{feed::Hello{
+        snapshotter_, name_, distrusted_ && !offered ? std::nullopt : holding()}});
 }
 
 void Mirror::lose_step(Instant now, MirrorEffects& effects) {

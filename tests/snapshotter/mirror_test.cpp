@@ -280,6 +280,24 @@ TEST_CASE("a mark that disagrees: the last state is saved, the whole graph asked
     CHECK(rig.mirror.graph().size() == 2);
 }
 
+TEST_CASE("to a broker that has nothing, what is not trusted is better than nothing") {
+    Rig rig;
+    History history;
+    begin(rig, history);
+    feed::Beat mark = history.mark();
+    mark.digest->low ^= 1;
+    rig.hear(mark);
+    CHECK_FALSE(rig.take_sent<feed::Hello>().at(0).holding.has_value());
+    feed::Beat restoring;
+    restoring.state = feed::BrokerState::Restoring;
+    rig.hear(restoring);
+    rig.wait(1'000);
+    const auto hellos = rig.take_sent<feed::Hello>();
+    REQUIRE(hellos.size() == 1);
+    REQUIRE(hellos[0].holding.has_value());
+    CHECK(hellos[0].holding->position == history.position());
+}
+
 TEST_CASE("a chain that disagrees is another history") {
     Rig rig;
     History history;
