@@ -49,13 +49,14 @@ struct Client {
     bool data_open = false;
     bool heartbeat_open = false;
     bool told_to_join = false;  // a stranger gets one Disconnect, not many
+    bool has_asked = false;     // sent an Auth on the present command connection
     bool owes_telling = false;  // it is told as soon as its command connection is there
     bool expelled = false;      // it was sent a Disconnect: nothing else is for it
 
     std::optional<common::Instant> detached_since;  // a member without command connection
     common::Instant left_at{};                      // of a ghost
-    bool needs_repair = false;    // data or commands may not have reached it
-    common::Instant lost_since{}; // since when; also for how long its data connection is missing
+    bool needs_repair = false;                      // data or commands may not have reached it
+    common::Instant lost_since{};  // since when; also for how long its data connection is missing
 
     Heartbeat heartbeat;
     Outbox outbox;

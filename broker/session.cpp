@@ -18,6 +18,9 @@ using common::feed::BrokerState;
 // A client whose command connection is closed is off the roster after this. Its last edits, on its
 // data connection, have come by then.
 constexpr Millis kDetached{1000};
+// A client asks to be let in before it starts its heartbeat. One that has a heartbeat connection
+// and has not asked for so long was let in by a broker that is no more.
+constexpr Millis kAsks{2000};
 constexpr Millis kStatesEvery{1000};
 constexpr Millis kMetadataEvery{1000};
 // A client with so many commands in its queue gets no more metadata: the next UpdateClientsState
@@ -34,8 +37,12 @@ bool kept(const common::Value& key) {
 
 // What a member may send, when: states of the session x phases of the client. What is not here is
 // refused, in one place. Uploading counts as the state of the session, not only of one client.
-constexpr unsigned bit(BrokerState state) { return 1U << static_cast<unsigned>(state); }
-constexpr unsigned bit(Phase phase) { return 1U << static_cast<unsigned>(phase); }
+constexpr unsigned bit(BrokerState state) {
+    return 1U << static_cast<unsigned>(state);
+}
+constexpr unsigned bit(Phase phase) {
+    return 1U << static_cast<unsigned>(phase);
+}
 constexpr unsigned kAnyState = ~0U;
 constexpr unsigned kAnyPhase = ~0U;
 constexpr unsigned kSession = bit(BrokerState::Active);
@@ -93,8 +100,8 @@ void Session::start_fresh(common::Timeline timeline, Instant, Effects& effects) 
     VERIFY(state_ == BrokerState::Restoring);
     timeline_ = timeline;
     state_ = BrokerState::Waiting;
-    effects.emplace_back(Log{Log::Level::Info,
-                             "No saved session: the first client to press Init begins a new one"});
+    effects.emplace_back(
+        Log{Log::Level::Info, "No saved session: the first client to press Init begins a new one"});
 }
 
 void Session::restore(common::Graph graph, Instant now, Effects& effects) {
@@ -106,9 +113,8 @@ void Session::restore(common::Graph graph, Instant now, Effects& effects) {
     const auto owned = graph_.ids_not_owned_by(common::kOwnerCommon);
     set_owner(owned, common::kOwnerCommon, {}, wire::right(owned, common::kOwnerCommon), now,
               effects);
-    effects.emplace_back(Log{Log::Level::Info,
-                             "Session restored: " + node_count(graph_.size()) +
-                                 ". Users can connect without Init"});
+    effects.emplace_back(Log{Log::Level::Info, "Session restored: " + node_count(graph_.size()) +
+                                                   ". Users can connect without Init"});
     for (Client* member : roster_.members()) {
         if (member->present() && member->phase == Phase::Lobby) {
             send_catalog(*member, now, effects);
@@ -124,12 +130,13 @@ void Session::on_opened(ClientId id, Channel channel, const std::string& peer, I
     if (channel == Channel::Heartbeat) {
         client.heartbeat_open = true;
         client.heartbeat.on_opened();
-        return;
+    } else {
+        client.outbox.on_opened(channel);
     }
-    client.outbox.on_opened(channel);
     if (channel == Channel::Data) {
         client.data_open = true;
-    } else {
+    } else if (channel == Channel::Command) {
+        client.has_asked = false;
         client.command_open = true;
         client.peer = peer;
         client.state_queued = 0;
@@ -137,7 +144,11 @@ void Session::on_opened(ClientId id, Channel channel, const std::string& peer, I
             tell_to_join(client, effects);
         }
     }
-    if (client.stage != Stage::Stranger && !client.expelled) {
+    if (client.stage == Stage::Stranger) {
+        if (channel != Channel::Data && client.command_open && client.heartbeat_open) {
+            newcomers_.push_back(Newcomer{id, now});
+        }
+    } else if (channel != Channel::Heartbeat && !client.expelled) {
         come_back(client, now, effects);
     }
     if (channel == Channel::Data && client.waiting_get) {
@@ -149,8 +160,8 @@ void Session::on_opened(ClientId id, Channel channel, const std::string& peer, I
 void Session::come_back(Client& client, Instant now, Effects& effects) {
     if (client.stage == Stage::Member && client.detached_since && client.command_open) {
         client.detached_since.reset();
-        effects.emplace_back(Log{Log::Level::Info, "User reconnected: " +
-                                                       common::log_text(client.name)});
+        effects.emplace_back(
+            Log{Log::Level::Info, "User reconnected: " + common::log_text(client.name)});
     } else if (client.stage == Stage::Ghost && client.command_open) {
         if (roster_.member(client.name) != nullptr) {
             throw_out(client, "somebody else has joined under your name, join again", effects);
@@ -158,8 +169,8 @@ void Session::come_back(Client& client, Instant now, Effects& effects) {
         }
         roster_.add_member(client);
         publish(common::UserJoined{client.name}, client.name, effects);
-        effects.emplace_back(Log{Log::Level::Info, "User reconnected: " +
-                                                       common::log_text(client.name)});
+        effects.emplace_back(
+            Log{Log::Level::Info, "User reconnected: " + common::log_text(client.name)});
         send_states(true, effects);
     }
     if (client.stage != Stage::Member || !client.needs_repair) {
@@ -309,8 +320,8 @@ void Session::on_command(Client& from, common::Chunks chunks, Instant now, Effec
     } else if (const auto* fields = std::get_if<wire::Metadata>(&message)) {
         metadata(from, *fields, original, now, effects);
     } else if (std::holds_alternative<wire::RequestServerInfo>(message)) {
-        from.outbox.command(
-            wire::server_info(!options_.server_password.empty(), options_.version), effects);
+        from.outbox.command(wire::server_info(!options_.server_password.empty(), options_.version),
+                            effects);
     }
 }
 
@@ -338,6 +349,20 @@ void Session::on_stranger(Client& from, Channel channel, const common::Chunks& c
     }
     refuse(from, "not logged in", effects);
     tell_to_join(from, effects);
+}
+
+void Session::tell_newcomers(Instant now, Effects& effects) {
+    while (!newcomers_.empty() && now - newcomers_.front().since >= kAsks) {
+        Client* client = roster_.find(newcomers_.front().id);
+        newcomers_.pop_front();
+        if (client != nullptr && client->stage == Stage::Stranger && client->command_open &&
+            client->heartbeat_open && !client->has_asked && !client->told_to_join) {
+            effects.emplace_back(Log{Log::Level::Info, client->label() +
+                                                           " was in the session of a broker that "
+                                                           "is no more: told to join again"});
+            tell_to_join(*client, effects);
+        }
+    }
 }
 
 // So that nobody edits into the void.
@@ -378,10 +403,9 @@ void Session::send_states(bool even_to_those_behind, Effects& effects) {
     Send send{{}, Channel::Command, nullptr};
     for (Client* member : roster_.members()) {
         const bool has_all = member->phase == Phase::Active || member->settled_at;
-        states.push_back(wire::ClientState{member->name, member->admin,
-                                           member->heartbeat.latency_ms(),
-                                           has_all ? wire::Status::Active : wire::Status::Lobby,
-                                           member->metadata});
+        states.push_back(wire::ClientState{
+            member->name, member->admin, member->heartbeat.latency_ms(),
+            has_all ? wire::Status::Active : wire::Status::Lobby, member->metadata});
         const std::uint64_t taken =
             member->outbox.commands_queued() - member->outbox.commands_waiting();
         if (member->present() && member->phase != Phase::Uploading &&
@@ -458,7 +482,8 @@ void Session::publish_metadata(Client& client, Instant now, Effects& effects) {
 
 // ---- Login, kick, leaving ----------------------------------------------------------------------
 
-std::optional<std::string> Session::login_refusal(const Client& from, const wire::Auth& auth) const {
+std::optional<std::string> Session::login_refusal(const Client& from,
+                                                  const wire::Auth& auth) const {
     if (state_ == BrokerState::Restoring) {
         return "the server is fetching the saved session, try again in a moment";
     }
@@ -487,6 +512,7 @@ std::optional<std::string> Session::login_refusal(const Client& from, const wire
 }
 
 void Session::login(Client& from, const wire::Auth& auth, Instant now, Effects& effects) {
+    from.has_asked = true;
     if (const auto refusal = login_refusal(from, auth)) {
         ++counters_.refused;
         effects.emplace_back(Log{Log::Level::Warning, "Login of '" + common::log_text(auth.name) +
@@ -587,9 +613,9 @@ void Session::leave(Client& client, const std::string& reason, bool as_ghost, In
     set_owner(owned, common::kOwnerCommon, client.name, wire::right(owned, common::kOwnerCommon),
               now, effects);
     publish(common::UserLeft{client.name, reason}, client.name, effects);
-    effects.emplace_back(Log{Log::Level::Info, "User disconnected: " +
-                                                   common::log_text(client.name) + " (" + reason +
-                                                   ")"});
+    effects.emplace_back(
+        Log{Log::Level::Info,
+            "User disconnected: " + common::log_text(client.name) + " (" + reason + ")"});
     send_states(true, effects);
 }
 
@@ -629,6 +655,7 @@ void Session::tick_presence(Instant now, Effects& effects) {
 
 void Session::on_tick(Instant now, Effects& effects) {
     tick_presence(now, effects);
+    tell_newcomers(now, effects);
     tick_transfer(now, effects);
     tick_edits(now, effects);
     for (Client* member : roster_.members()) {
@@ -653,7 +680,9 @@ bool Session::wants_ticks() const {
 
 // ---- The end -----------------------------------------------------------------------------------
 
-void Session::stopping() { stopping_ = true; }
+void Session::stopping() {
+    stopping_ = true;
+}
 
 void Session::stop(const std::string& reason, Instant now, Effects& effects) {
     const std::vector<Client*> members = roster_.members();

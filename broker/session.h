@@ -55,8 +55,8 @@ public:
     void on_message(ClientId client, Channel channel, common::Chunks chunks, common::Instant now,
                     Effects& effects);
     // All that had come on the connection was given to on_message before.
-    void on_closed(ClientId client, Channel channel, const std::string& reason,
-                   common::Instant now, Effects& effects);
+    void on_closed(ClientId client, Channel channel, const std::string& reason, common::Instant now,
+                   Effects& effects);
     // The kernel has taken `total` messages of the present connection so far.
     void on_sent(ClientId client, Channel channel, std::uint64_t total, common::Instant now);
     // Time has passed. Wanted every 10 ms while `wants_ticks`, else every 100 ms.
@@ -90,6 +90,7 @@ private:
     void on_stranger(Client& from, Channel channel, const common::Chunks& chunks,
                      common::Instant now, Effects& effects);
     bool allowed(const Client& from, const wire::Message& message) const;
+    void tell_newcomers(common::Instant now, Effects& effects);
     void tell_to_join(Client& stranger, Effects& effects);
     void refuse(const Client& from, const std::string& reason, Effects& effects);
     void login(Client& from, const wire::Auth& auth, common::Instant now, Effects& effects);
@@ -168,6 +169,12 @@ private:
     // When each node was last changed by anybody: what may be in doubt for who was cut off.
     std::unordered_map<common::NodeId, common::Instant> touched_;
     common::Instant touched_pruned_{};
+    // Strangers with both a command and a heartbeat connection, and since when, oldest first.
+    struct Newcomer {
+        ClientId id{};
+        common::Instant since;
+    };
+    std::deque<Newcomer> newcomers_;
     // Deleted ids: a Node or Commit that was overtaken by the Delete must not bring it back.
     std::unordered_set<common::NodeId> tombstones_;
     std::deque<common::NodeId> tombstone_order_;
