@@ -53,40 +53,41 @@ public:
     std::size_t long_bytes() const { return long_bytes_; }
 
 private:
-    // True if it is reached for the first time. What has a single owner is reached once.
+    // True if it is reached for the first time. What has a single owner is reached once, unless
+    // that is a tuple which is reached more than once.
     template <typename Ref>
-    bool is_first(const Ref& ref) {
-        if (ref.use_count() == 1) {
+    bool is_first(const Ref& ref, bool in_shared_tuple) {
+        if (ref.use_count() == 1 && !in_shared_tuple) {
             return true;
         }
         const auto [entry, added] = slots_.try_emplace(ref.get());
         entry->second.again = !added;
         return added;
     }
-    void visit(const std::vector<Value>& items) {
+    void visit(const std::vector<Value>& items, bool in_shared_tuple) {
         for (const Value& item : items) {
-            visit(item);
+            visit(item, in_shared_tuple);
         }
     }
-    void visit(const Value& value) {
+    void visit(const Value& value, bool in_shared_tuple = false) {
         if (const auto* list = std::get_if<ListRef>(&value.storage())) {
-            if (is_first(*list)) {
-                visit((*list)->items);
+            if (is_first(*list, in_shared_tuple)) {
+                visit((*list)->items, false);
             }
         } else if (const auto* dict = std::get_if<DictRef>(&value.storage())) {
-            if (is_first(*dict)) {
+            if (is_first(*dict, in_shared_tuple)) {
                 for (const Dict::Entry& entry : (*dict)->entries()) {
                     visit(entry.value);  // keys hold nothing that can change
                 }
             }
         } else if (const auto* tuple = std::get_if<TupleRef>(&value.storage())) {
-            visit((*tuple)->items);
+            visit((*tuple)->items, in_shared_tuple || tuple->use_count() > 1);
         } else if (const auto* set = std::get_if<SetRef>(&value.storage())) {
-            (void)is_first(*set);
+            (void)is_first(*set, in_shared_tuple);
         } else if (const auto* array = std::get_if<ByteArrayRef>(&value.storage())) {
-            (void)is_first(*array);
+            (void)is_first(*array, in_shared_tuple);
         } else if (const auto* object = std::get_if<ObjectRef>(&value.storage())) {
-            if (is_first(*object)) {
+            if (is_first(*object, in_shared_tuple)) {
                 visit((*object)->args);
                 visit((*object)->state);
             }

@@ -7,6 +7,8 @@
 
 #include "common/value.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -14,7 +16,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <functional>
-#include <map>
+#include <random>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "common/verify.h"
@@ -25,7 +28,16 @@ namespace {
 
 constexpr std::size_t kSmallSize = 8;  // up to here a row is searched faster than an index
 
+// Keys come from strangers, and a table full of keys of one hash costs hours. So each process has
+// its own hashes; nothing that leaves it depends on them.
+std::uint64_t hash_seed() {
+    static const std::uint64_t seed =
+        std::random_device{}() * 0x100000001ULL + std::random_device{}();
+    return seed;
+}
+
 std::size_t mix(std::uint64_t bits) {
+    bits = (bits ^ hash_seed()) * 0x9e3779b97f4a7c15U;
     bits ^= bits >> 30;
     bits *= 0xbf58476d1ce4e5b9U;
     bits ^= bits >> 27;
@@ -34,7 +46,7 @@ std::size_t mix(std::uint64_t bits) {
 }
 
 std::size_t hash_text(std::string_view text) {
-    return std::hash<std::string_view>{}(text);
+    return XXH3_64bits_withSeed(text.data(), text.size(), hash_seed());
 }
 
 // The magnitude of a BigInt, least significant byte first.

@@ -127,7 +127,8 @@ private:
     Storage storage_;
 };
 
-// Python's `a == b`, and a hash that agrees with it for hashable values.
+// Python's `a == b`, and a hash that agrees with it for hashable values (another one in each
+// process: nothing may be ordered or written by it).
 bool equal(const Value& a, const Value& b);
 bool is_hashable(const Value& value);
 std::size_t hash(const Value& value);  // the value must be hashable

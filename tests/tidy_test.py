@@ -48,6 +48,7 @@ LIBRARIES = {
         "common/config.cpp",
         "common/log.cpp",
         "common/secret.cpp",
+        "common/value.cpp",  # the seed of its hashes
         "broker/connection.cpp",
         "broker/listener.cpp",
         "broker/loop.cpp",

@@ -1,10 +1,12 @@
 #include <doctest/doctest.h>
 
+#include <random>
 #include <string>
 #include <string_view>
 
 #include "common/limits.h"
 #include "common/pickle.h"
+#include "tests/support/pickle_property.h"
 
 using common::Bytes;
 using common::ErrorKind;
@@ -337,4 +339,58 @@ TEST_CASE("long byte strings share the memory of the pickle, short ones do not")
     CHECK(items[0].as_bytes()->owner() == pickle.owner());
     CHECK(items[0].as_bytes()->size() == 1024);
     CHECK(items[1].as_bytes()->owner() != pickle.owner());
+}
+
+TEST_CASE("whatever the bytes, reader, checker and writer agree") {
+    std::vector<std::string> seeds;
+    const auto add = [&seeds](const Value& value) {
+        seeds.emplace_back(common::write_pickle(value).view());
+    };
+    const Value shared = Value::list({Value::integer(1), Value::str("shared")});
+    add(Value::dict({{Value::str("a"), Value::tuple({shared, Value::real(1.5), shared})},
+                     {Value::integer(70'000), Value::bytes(Bytes("bytes"s))},
+                     {Value::tuple({Value::boolean(true)}), Value::integer(INT64_MIN)}}));
+    add(Value::list({Value(std::make_shared<common::ByteArray>(common::ByteArray{"array"})),
+                     Value(std::make_shared<common::Set>()), Value::str("\xed\xa0\x80"), shared}));
+    seeds.push_back(
+        p2("c__builtin__\nset\nq\x00]q\x01(K\x01K\x02"
+           "e\x85q\x02Rq\x03"s));
+    seeds.push_back(
+        p4("\x8c\x0f"
+           "deepdiff.helper\x8c\x0aSetOrdered\x93)\x81](K\x01K\x02"
+           "eb"));
+    seeds.push_back(
+        p4("\x8c\x0f"
+           "deepdiff.helper\x8c\x06Opcode\x93(\x8c\x06insertK\x00K\x01K\x02K\x03NNt\x81"s));
+    std::mt19937 random(7);
+    std::size_t accepted = 0;
+    for (int round = 0; round < 3000; ++round) {
+        std::string pickle = seeds[random() % seeds.size()];
+        for (std::size_t changes = random() % 4; changes > 0; --changes) {
+            const std::size_t at = random() % pickle.size();
+            switch (random() % 4) {
+                case 0:
+                    pickle[at] = static_cast<char>(random());
+                    break;
+                case 1:
+                    pickle.erase(at, 1 + random() % 3);
+                    break;
+                case 2:
+                    pickle.insert(at, pickle.substr(random() % pickle.size(), random() % 8));
+                    break;
+                default:
+                    pickle.insert(at, 1,
+                                  "(.J]})\x85\x94"
+                                  "aesu\x81Rb\x8f\x90"[random() % 17]);
+            }
+            if (pickle.empty()) {
+                break;
+            }
+        }
+        CAPTURE(round);
+        CHECK(tests::broken_pickle_property(Bytes(pickle), PickleUse::Any) == "");
+        accepted += common::check_pickle(Bytes(pickle)) ? 1U : 0U;
+    }
+    CHECK(accepted > 300);
+    CHECK(accepted < 2700);
 }

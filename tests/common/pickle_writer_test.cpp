@@ -111,6 +111,9 @@ TEST_CASE("shared containers stay shared, whatever they are in") {
     const Value set = Value(std::make_shared<common::Set>());
     const Value dict = Value::dict({{Value::str("k"), list}});
     round_trip(Value::list({list, dict, Value::tuple({list, array}), set, array, set, dict}));
+    // A list with a single owner, a tuple, that is itself reached twice.
+    const Value tuple = Value::tuple({Value::tuple({Value::list()})});
+    round_trip(Value::list({tuple, tuple}));
 }
 
 TEST_CASE("the bytes do not tell who else holds a container") {

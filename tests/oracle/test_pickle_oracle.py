@@ -1,0 +1,425 @@
+"""Python itself is asked: what its picklers write we read, and what we write it loads as the same.
+
+Every case has a seed, which a failure prints with the case made small. HOLDFAST_LONG=1 runs several
+hundred thousand cases; HOLDFAST_SEED=n starts from another seed; HOLDFAST_BUILD is the folder of
+the build (default build/dev).
+"""
+
+import io
+import math
+import os
+import pathlib
+import pickle
+import pickletools
+import random
+import struct
+import subprocess
+
+import pytest
+
+from deepdiff import DeepDiff, Delta
+from deepdiff.helper import Opcode, SetOrdered
+from deepdiff.serialization import pickle_dump, pickle_load
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get('HOLDFAST_BUILD') or ROOT / 'build' / 'dev')
+LONG = bool(os.environ.get('HOLDFAST_LONG'))
+SEED = int(os.environ.get('HOLDFAST_SEED', '1'))
+
+ANY, PLAIN, DELTA = 0, 1, 2
+
+
+def cases(count):
+    return count * (100 if LONG else 1)
+
+
+class Refused(Exception):
+    pass
+
+
+class Broken(Exception):
+    """The tool found a fault of our own."""
+
+
+class Tool:
+    """Our reader and writer, behind a pipe."""
+
+    def __init__(self):
+        self.process = subprocess.Popen([BUILD / 'tests' / 'support' / 'pickle_tool'],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def rewrite(self, data, use=ANY):
+        self.process.stdin.write(struct.pack('<BI', use, len(data)) + data)
+        self.process.stdin.flush()
+        head = self.process.stdout.read(5)
+        assert len(head) == 5, 'the tool died'
+        kind, size = struct.unpack('<BI', head)
+        text = self.process.stdout.read(size)
+        if kind != 0:
+            raise (Refused if kind == 1 else Broken)(text.decode())
+        return text
+
+    def close(self):
+        self.process.stdin.close()
+        assert self.process.wait(timeout=60) == 0
+
+
+@pytest.fixture(scope='module')
+def tool():
+    tool = Tool()
+    yield tool
+    tool.close()
+
+
+# --- comparing ---------------------------------------------------------------------------------
+
+MUTABLE = (list, dict, set, bytearray, SetOrdered)
+
+
+def form(value):
+    """A value as nested tuples that are equal only for equal types, bits, order and sharing."""
+    seen = {}
+    keep = []
+
+    def walk(v):
+        kind = type(v)
+        if isinstance(v, MUTABLE):
+            if id(v) in seen:
+                return ('again', seen[id(v)])
+            seen[id(v)] = len(seen)
+            keep.append(v)
+        if kind is float:
+            return ('float', struct.pack('>d', v))
+        if kind in (list, tuple, SetOrdered, Opcode):
+            return (kind.__name__, tuple(walk(item) for item in v))
+        if kind is dict:
+            return ('dict', tuple((walk(k), walk(item)) for k, item in v.items()))
+        if kind in (set, frozenset):
+            return (kind.__name__, tuple(sorted((repr(walk(item)) for item in v))))
+        if kind is bytearray:
+            return ('bytearray', bytes(v))
+        if isinstance(v, type):
+            return ('type', v.__module__, v.__name__)
+        assert kind in (type(None), bool, int, str, bytes), kind
+        return (kind.__name__, v)
+
+    return walk(value)
+
+
+class Loader(pickle.Unpickler):
+    """Loads what both accept; NoneType as deepdiff does."""
+
+    def persistent_load(self, pid):
+        assert pid == '<<NoneType>>'
+        return type(None)
+
+
+class SlowLoader(pickle._Unpickler):
+    persistent_load = Loader.persistent_load
+
+
+def load(data, loader=Loader):
+    return loader(io.BytesIO(data)).load()
+
+
+# --- making ------------------------------------------------------------------------------------
+
+INTS = [0, 1, -1, 255, 256, 65535, 65536, 2**31 - 1, 2**31, -2**31, -2**31 - 1, 2**63 - 1, 2**63,
+        -2**63, -2**63 - 1, 2**64, 10**50, -10**50, 2**2040, -2**2039, 2**4000]
+FLOATS = [0.0, -0.0, 1.0, 1.5, -1e300, 5e-324, math.inf, -math.inf, math.nan, 1e16, 0.1]
+LETTERS = 'abcxyz_\'"\\\n\0\x7fäßÿĀ€\ud800\udfff𝄞'
+
+
+class Maker:
+    """Random values; containers that were made before turn up again, as the same object."""
+
+    def __init__(self, seed, deltas=False):
+        self.random = random.Random(seed)
+        self.deltas = deltas
+        self.made = []
+
+    def text(self):
+        r = self.random
+        if r.random() < 0.3:
+            return r.choice(['location', 'name', 'rotation_quaternion', 'type', 'x'])
+        size = r.choice([0, 1, 2, 3, 8, 20, 255, 256, 300])
+        return ''.join(r.choice(LETTERS) for _ in range(size))
+
+    def raw(self):
+        r = self.random
+        size = r.choice([0, 1, 3, 10, 255, 256, 1023, 1024, 2000])
+        if r.random() < 0.01:
+            size = r.choice([65535, 65536, 70000])
+        return r.randbytes(size)
+
+    def leaf(self):
+        r = self.random
+        kind = r.randrange(9 if self.deltas else 7)
+        if kind == 0:
+            return r.choice([None, True, False])
+        if kind == 1:
+            return r.choice(INTS)
+        if kind == 2:
+            return r.randrange(-2**r.randrange(1, 80), 2**r.randrange(1, 80))
+        if kind == 3:
+            return r.choice(FLOATS) if r.random() < 0.5 else r.uniform(-1e6, 1e6)
+        if kind in (4, 5):
+            return self.text()
+        if kind == 6:
+            return self.raw()
+        return r.choice([str, int, float, bool, list, tuple, dict, set, frozenset, bytes,
+                         type(None), complex])
+
+    def key(self, depth=2):
+        r = self.random
+        if depth and r.random() < 0.2:
+            items = [self.key(depth - 1) for _ in range(r.randrange(4))]
+            return tuple(items) if r.random() < 0.7 else frozenset(items)
+        return self.leaf()
+
+    def size(self):
+        r = self.random
+        return 1001 + r.randrange(1200) if r.random() < 0.002 else r.choice([0, 1, 1, 2, 3, 4, 6])
+
+    def value(self, depth=5):
+        r = self.random
+        if depth == 0 or r.random() < 0.35:
+            return self.leaf()
+        if self.made and r.random() < 0.15:
+            return r.choice(self.made)
+        kind = r.randrange(9 if self.deltas else 8)
+        size = self.size()
+        below = 1 if size > 10 else depth - 1
+        if kind in (0, 1):
+            result = [self.value(below) for _ in range(size)]
+        elif kind in (2, 3):
+            result = {self.key(): self.value(below) for _ in range(size)}
+        elif kind == 4:
+            result = tuple(self.value(below) for _ in range(size))
+        elif kind == 5:
+            result = {self.key() for _ in range(size)}
+        elif kind == 6:
+            result = frozenset(self.key() for _ in range(size))
+        elif kind == 7:
+            result = self.raw() if self.deltas else bytearray(self.raw())
+        elif r.random() < 0.5:
+            result = SetOrdered([self.key() for _ in range(size)])
+        else:
+            result = Opcode(r.choice(['insert', 'replace', 'delete']), 0, size, 1, 2,
+                            r.choice([None, [self.value(0)]]), [self.value(below)])
+        self.made.append(result)
+        return result
+
+
+def python_pickler(data, protocol, framed):
+    file = io.BytesIO()
+    pickler = pickle._Pickler(file, protocol)
+    pickler.persistent_id = lambda v: '<<NoneType>>' if v is type(None) else None
+    if not framed:
+        pickler.framer.start_framing = lambda: None
+    pickler.dump(data)
+    return file.getvalue()
+
+
+def c_pickler(data, protocol):
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, v):
+            return '<<NoneType>>' if v is type(None) else None
+    file = io.BytesIO()
+    Pickler(file, protocol).dump(data)
+    return file.getvalue()
+
+
+WAYS = {}
+for protocol in (2, 3, 4, 5):
+    WAYS[f'C, protocol {protocol}'] = lambda v, p=protocol: c_pickler(v, p)
+    WAYS[f'Python, protocol {protocol}'] = lambda v, p=protocol: python_pickler(v, p, True)
+WAYS['Python, unframed'] = lambda v: python_pickler(v, 4, False)
+WAYS['optimized'] = lambda v: pickletools.optimize(c_pickler(v, 4))
+
+
+# --- checking ----------------------------------------------------------------------------------
+
+def fault(tool, value, ways, use=ANY):
+    """What is wrong with our treatment of a value, or None."""
+    for how in ways:
+        data = WAYS[how](value)
+        try:
+            ours = tool.rewrite(data, use)
+        except (Refused, Broken) as error:
+            return f'{how}: {error}'
+        expected = form(load(data))
+        if form(load(ours)) != expected:
+            return f'{how}: loaded as another value'
+        if len(data) < 2000 and form(load(ours, SlowLoader)) != expected:
+            return f'{how}: loaded by the Python unpickler as another value'
+        if tool.rewrite(ours, use) != ours:
+            return f'{how}: writing again gives other bytes'
+    return None
+
+
+def smaller(value):
+    """Values that are a step smaller."""
+    if isinstance(value, dict):
+        items = list(value.items())
+        for key, item in items:
+            yield item
+            yield key
+        for i in range(len(items)):
+            yield dict(items[:i] + items[i + 1:])
+            for item in smaller(items[i][1]):
+                yield dict(items[:i] + [(items[i][0], item)] + items[i + 1:])
+    elif type(value) in (list, tuple, set, frozenset, SetOrdered):
+        items = list(value)
+        yield from items
+        for i in range(len(items)):
+            yield type(value)(items[:i] + items[i + 1:])
+            for item in smaller(items[i]):
+                try:
+                    yield type(value)(items[:i] + [item] + items[i + 1:])
+                except TypeError:
+                    pass
+    elif isinstance(value, (str, bytes, bytearray)) and len(value) > 1:
+        yield value[:len(value) // 2]
+        yield value[len(value) // 2:]
+
+
+def shrink(value, is_bad):
+    while True:
+        for candidate in smaller(value):
+            if is_bad(candidate):
+                value = candidate
+                break
+        else:
+            return value
+
+
+def check(tool, seed, value, ways=tuple(WAYS)):
+    what = fault(tool, value, ways)
+    if what:
+        small = shrink(value, lambda v: fault(tool, v, ways) is not None)
+        pytest.fail(f'HOLDFAST_SEED={seed}: {what}\nsmall: {small!r}: {fault(tool, small, ways)}')
+
+
+@pytest.mark.parametrize('deltas', [False, True], ids=['data', 'deltas'])
+def test_values_come_back(tool, deltas):
+    for seed in range(SEED, SEED + cases(1500)):
+        maker = Maker(seed, deltas)
+        value = maker.value()
+        check(tool, seed, value, maker.random.sample(tuple(WAYS), 2))
+
+
+def test_each_leaf_alone_and_in_each_container(tool):
+    for leaf in INTS + FLOATS + [None, True, False, '', 'a', '\ud800', b'', b'\xff', 'x' * 70000]:
+        for value in (leaf, [leaf], (leaf, leaf), {'k': leaf}, {leaf: leaf}, {leaf},
+                      frozenset([leaf])):
+            check(tool, SEED, value)
+
+
+def test_sizes_at_the_edges_of_batches_and_frames(tool):
+    for size in (0, 1, 2, 3, 4, 999, 1000, 1001, 2000, 2001):
+        for kind in (list, tuple, set, frozenset):
+            check(tool, SEED, kind(range(size)))
+        check(tool, SEED, dict.fromkeys(range(size)))
+    for size in (65530, 65536, 65540, 140000):
+        check(tool, SEED, [b'x' * size, 'y' * size, bytearray(b'z' * size)])
+        check(tool, SEED, list(range(size // 4)))
+
+
+def test_real_deltas(tool):
+    made = 0
+    for seed in range(SEED, SEED + cases(300)):
+        old, new = Maker(seed).value(3), Maker(seed + 1_000_000).value(3)
+        try:
+            data = Delta(DeepDiff(old, new, cache_size=5000)).dumps()
+            expected = form(pickle_load(data))
+        except Exception:  # deepdiff cannot: there is no such delta
+            continue
+        made += 1
+        ours = tool.rewrite(data, DELTA)
+        assert form(pickle_load(ours)) == expected, f'HOLDFAST_SEED={seed}: {old!r} -> {new!r}'
+        assert tool.rewrite(ours, DELTA) == ours
+    assert made > cases(300) // 3
+
+
+def test_what_deepdiff_does_not_read_is_refused_in_a_delta(tool):
+    for value in (bytearray(b'x'), [bytearray()]):
+        data = pickle_dump(value)
+        with pytest.raises(Exception, match='forbidden'):
+            pickle_load(data)
+        with pytest.raises(Refused):
+            tool.rewrite(data, DELTA)
+        tool.rewrite(data, PLAIN)
+
+
+def test_damaged_pickles_are_refused_or_read_as_python_reads_them(tool):
+    accepted = 0
+    for seed in range(SEED, SEED + cases(3000)):
+        maker = Maker(seed, deltas=seed % 3 == 0)
+        r = maker.random
+        value = maker.value(3)
+        data = bytearray(c_pickler(value, r.choice([2, 3, 4, 5])))
+        if len(data) > 3000:
+            continue
+        opcodes = [op[2] for op in pickletools.genops(bytes(data))]
+        for _ in range(r.choice([1, 1, 2, 3])):
+            at = r.choice(opcodes) if r.random() < 0.6 else r.randrange(len(data))
+            at = min(at, len(data) - 1)
+            change = r.randrange(4)
+            if change == 0:
+                data[at] = r.choice(b'(.JKMNQRXabcehjqrstu])}GBC\x81\x85\x86\x87\x88\x89\x8a\x8c'
+                                    b'\x8f\x90\x91\x93\x94\x95\x96')
+            elif change == 1:
+                data[at] = r.randrange(256)
+            elif change == 2:
+                del data[at:at + r.randrange(1, 4)]
+            else:
+                data[at:at] = data[at:at + r.randrange(1, 12)]
+            if not data:
+                break
+        data = bytes(data)
+        try:
+            ours = tool.rewrite(data)
+        except Refused:
+            continue
+        accepted += 1
+        for loader in (Loader, SlowLoader):
+            try:
+                theirs = form(load(data, loader))
+            except Exception as error:
+                pytest.fail(f'HOLDFAST_SEED={seed}: {loader.__name__} raises {error!r}: {data!r}')
+            assert form(load(ours, loader)) == theirs, f'HOLDFAST_SEED={seed}: {data!r}'
+    assert accepted > cases(3000) // 20
+
+
+RECURSIVE = []
+RECURSIVE.append(RECURSIVE)
+
+
+@pytest.mark.parametrize('value', [RECURSIVE, [RECURSIVE], {'a': (RECURSIVE,)}], ids=repr)
+def test_recursive_values_are_refused(tool, value):
+    for write in WAYS.values():
+        with pytest.raises(Refused, match='recursive'):
+            tool.rewrite(write(value))
+
+
+class Payload:
+    def __init__(self, *call):
+        self.call = call
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize('call', [
+    (os.system, ('true',)), (eval, ('1',)), (exec, ('1',)), (list, (range(10),)), (range, (10,)),
+    (bytearray, (10**9,)), (bytes, (10,)), (str, (b'x', 'ascii')), (getattr, ('x', 'upper')),
+    (dict, ([],)), (int, ('1',)), (tuple, ([1],)), (set, ('abc',)), (frozenset, ((1,),)),
+    (__import__, ('os',)), (open, ('/dev/null',)), (complex, (1, 2)), (print, ('x',)),
+    (Opcode, ('insert', 0, 0, 0, 0)), (SetOrdered, ([1],)), (pickle.loads, (b'N.',)),
+], ids=lambda call: call[0].__name__)
+def test_calls_are_refused(tool, call):
+    for value in (Payload(*call), [Payload(*call)]):
+        for protocol in (2, 3, 4, 5):
+            with pytest.raises(Refused, match='not allowed|no pickler writes'):
+                tool.rewrite(pickle.dumps(value, protocol))
