@@ -391,7 +391,11 @@ Result<void> write_nodes(const std::vector<NodePtr>& nodes, GzipWriter& gzip) {
     return gzip.write(opcodes);
 }
 
-Result<NodePtr> read_node_value(const Value& value) {
+// What becomes of the nodes' bytes: those who keep nodes need copies, or one node would keep the
+// whole file in memory.
+enum class Memory { Shared, Own };
+
+Result<NodePtr> read_node_value(const Value& value, Memory memory) {
     const List* list = value.as_list();
     if (list == nullptr || list->items.size() > limits::kMessageChunksMax) {
         return bad_input("it is not a list of chunks");
@@ -402,13 +406,12 @@ Result<NodePtr> read_node_value(const Value& value) {
         if (chunk == nullptr) {
             return bad_input("a chunk is not bytes");
         }
-        // A copy: one node must not keep the whole file in memory.
-        chunks.push_back(Bytes::copy_of(chunk->view()));
+        chunks.push_back(memory == Memory::Own ? Bytes::copy_of(chunk->view()) : *chunk);
     }
     return std::make_shared<const Node>(TRY(read_node(chunks)));
 }
 
-Result<std::vector<NodePtr>> read_nodes(const Value& value) {
+Result<std::vector<NodePtr>> read_nodes(const Value& value, Memory memory) {
     const List* list = value.as_list();
     if (list == nullptr) {
         return bad_input("'nodes' is not a list");
@@ -420,7 +423,7 @@ Result<std::vector<NodePtr>> read_nodes(const Value& value) {
     nodes.reserve(list->items.size());
     std::unordered_set<std::string_view> ids;
     for (std::size_t i = 0; i < list->items.size(); ++i) {
-        Result<NodePtr> node = read_node_value(list->items[i]);
+        Result<NodePtr> node = read_node_value(list->items[i], memory);
         if (!node) {
             return fail(node.error().kind, "node " + std::to_string(i + 1) + " of " +
                                                std::to_string(list->items.size()) + ": " +
@@ -432,6 +435,27 @@ Result<std::vector<NodePtr>> read_nodes(const Value& value) {
         nodes.push_back(std::move(*node));
     }
     return nodes;
+}
+
+Result<SessionFile> read_session(const Bytes& file, Memory memory) {
+    const Bytes pickle(TRY(gunzip(file.view())));
+    const Value session = TRY(read_pickle(pickle));
+    const Value* nodes = session.find("nodes");
+    if (nodes == nullptr) {
+        return bad_input("it is not a session file: no 'nodes'");
+    }
+    SessionFile result;
+    result.graph.initialised = true;
+    result.graph.nodes = TRY(read_nodes(*nodes, memory));
+    if (const Value* stamp = session.find("holdfast")) {
+        result.stamp = TRY(read_stamp(*stamp, result.graph));
+        if (result.graph.digest() != result.stamp->digest) {
+            return bad_input("it does not hold what was saved: the digests differ");
+        }
+    } else if (const Value* users = session.find("users")) {
+        result.graph.metadata = read_users(*users);
+    }
+    return result;
 }
 
 }  // namespace
@@ -453,24 +477,11 @@ Result<void> write_session_file(const GraphCopy& graph, const SessionStamp& stam
 }
 
 Result<SessionFile> read_session_file(const Bytes& file) {
-    const Bytes pickle(TRY(gunzip(file.view())));
-    const Value session = TRY(read_pickle(pickle));
-    const Value* nodes = session.find("nodes");
-    if (nodes == nullptr) {
-        return bad_input("it is not a session file: no 'nodes'");
-    }
-    SessionFile result;
-    result.graph.initialised = true;
-    result.graph.nodes = TRY(read_nodes(*nodes));
-    if (const Value* stamp = session.find("holdfast")) {
-        result.stamp = TRY(read_stamp(*stamp, result.graph));
-        if (result.graph.digest() != result.stamp->digest) {
-            return bad_input("it does not hold what was saved: the digests differ");
-        }
-    } else if (const Value* users = session.find("users")) {
-        result.graph.metadata = read_users(*users);
-    }
-    return result;
+    return read_session(file, Memory::Own);
+}
+
+Result<std::optional<SessionStamp>> check_session_file(const Bytes& file) {
+    return TRY(read_session(file, Memory::Shared)).stamp;
 }
 
 }  // namespace common

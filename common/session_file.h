@@ -37,4 +37,8 @@ Result<void> write_session_file(const GraphCopy& graph, const SessionStamp& stam
 // which node, or where the file is damaged.
 Result<SessionFile> read_session_file(const Bytes& file);
 
+// The same decision, for those who do not want the graph: takes memory for the session once, not
+// twice. Returns what the file says of itself.
+Result<std::optional<SessionStamp>> check_session_file(const Bytes& file);
+
 }  // namespace common

@@ -380,13 +380,12 @@ Result<Store::Written> Store::write_session(const std::string& directory, const 
     const std::string& temporary = written.file->temporary_path();
     written.bytes = TRY(files_.read(temporary));
     written.info = TRY(files_.stat(temporary));
-    const Result<SessionFile> back = common::read_session_file(written.bytes);
+    const Result<std::optional<SessionStamp>> back = common::check_session_file(written.bytes);
     if (!back) {
         return fail(ErrorKind::Io, "what was written to " + temporary +
                                        " cannot be read back: " + back.error().what);
     }
-    if (!back->stamp || back->stamp->digest != stamp.digest ||
-        back->stamp->position != stamp.position) {
+    if (!*back || (*back)->digest != stamp.digest || (*back)->position != stamp.position) {
         return fail(ErrorKind::Io,
                     "what was written to " + temporary + " came back as another save");
     }

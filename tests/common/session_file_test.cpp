@@ -157,6 +157,18 @@ TEST_CASE("a node that no client may send is refused, and named") {
     CHECK(twice.what.find("node-1") != std::string::npos);
 }
 
+TEST_CASE("checking says what the file says of itself") {
+    const Result<std::optional<SessionStamp>> stamp =
+        check_session_file(sample_file(sample_graph(3), sample_stamp(9)));
+    REQUIRE(stamp.has_value());
+    REQUIRE(stamp->has_value());
+    CHECK((*stamp)->position == sample_stamp(9).position);
+    CHECK((*stamp)->digest == sample_graph(3).digest());
+    const auto none = check_session_file(support::sample_addon_file(sample_graph(3)));
+    REQUIRE(none.has_value());
+    CHECK_FALSE(none->has_value());
+}
+
 TEST_CASE("a file that holds something else than what was saved is refused") {
     const GraphCopy graph = sample_graph(3);
     SessionStamp stamp = sample_stamp(1);
@@ -167,6 +179,7 @@ TEST_CASE("a file that holds something else than what was saved is refused") {
                 return Result<void>();
             }).has_value());
     CHECK(error_of(Bytes(file)).what.find("digest") != std::string::npos);
+    CHECK_FALSE(check_session_file(Bytes(file)).has_value());
 }
 
 TEST_CASE("a file of a later version is refused as such") {
