@@ -3,7 +3,8 @@
 //
 // One machine serves the reader and the checker. It decides everything by what it keeps itself
 // (`Shadow` of each value, `Box` of each container); a `Policy` is told what was decided and makes
-// values of it, or nothing. So what one accepts the other accepts.
+// values of it, or nothing. So what one accepts the other accepts. What the policy makes it keeps,
+// and gives a number for it; stack and memo are plain bytes.
 //
 // Where Python's unpicklers are lenient, or differ from one another, this one refuses:
 // - PROTO comes first, once; nothing follows STOP; STOP leaves nothing on the stack;
@@ -19,9 +20,7 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <span>
 #include <string>
@@ -44,16 +43,12 @@ inline constexpr std::size_t kMarksMax = 2 * limits::kPickleDepthMax + 2;
 template <typename Policy>
 class Machine {
 public:
-    using Made = typename Policy::Made;
-    struct Slot {
-        Shadow shadow;
-        [[no_unique_address]] Made made;
-    };
+    using Items = std::span<const Shadow>;
 
     Machine(std::string_view pickle, PickleUse use, Policy policy)
         : pickle_(pickle), use_(use), policy_(policy) {}
 
-    Result<Made> run() {
+    Result<typename Policy::Result> run() {
         if (pickle_.size() > std::numeric_limits<std::uint32_t>::max()) {
             return fail(ErrorKind::Limit, "pickle: larger than 4 GiB");
         }
@@ -75,7 +70,7 @@ public:
         if (error_) {
             return tl::unexpected<Error>(std::move(*error_));
         }
-        return std::move(stack_.front().made);
+        return policy_.result(stack_.front());
     }
 
 private:
@@ -103,11 +98,11 @@ private:
                 return true;
 
             case Opcode::None:
-                return push({Kind::None}, policy_.none());
+                return push(Shadow{});
             case Opcode::NewTrue:
-                return push({Kind::Bool}, policy_.boolean(true));
+                return push(number_shadow(Kind::Bool, 1));
             case Opcode::NewFalse:
-                return push({Kind::Bool}, policy_.boolean(false));
+                return push(number_shadow(Kind::Bool, 0));
             case Opcode::BinInt:
                 return has(4) && push_int(static_cast<std::int32_t>(number(4)));
             case Opcode::BinInt1:
@@ -119,7 +114,7 @@ private:
             case Opcode::Long4:
                 return has(4) && push_long(number(4));
             case Opcode::BinFloat:
-                return has(8) && push({Kind::Float}, policy_.real(big_endian_double()));
+                return has(8) && push(number_shadow(Kind::Float, big_endian()));
 
             case Opcode::ShortBinUnicode:
                 return has(1) && push_str(number(1));
@@ -137,13 +132,13 @@ private:
                 return has(8) && push_byte_array(number(8));
 
             case Opcode::EmptyList:
-                return push_box(Kind::List, policy_.list());
+                return push_box(Kind::List, policy_.new_list());
             case Opcode::EmptyDict:
-                return push_box(Kind::Dict, policy_.dict());
+                return push_box(Kind::Dict, policy_.new_dict());
             case Opcode::EmptySet:
-                return push_box(Kind::Set, policy_.set());
+                return push_box(Kind::Set, policy_.new_set());
             case Opcode::EmptyTuple:
-                return push({Kind::Tuple}, policy_.tuple(std::span<Slot>{}));
+                return push_empty_tuple();
             case Opcode::Append:
                 return needs(2) && append(stack_.size() - 1);
             case Opcode::Appends:
@@ -215,13 +210,13 @@ private:
         return result;
     }
 
-    double big_endian_double() {
+    std::uint64_t big_endian() {
         std::uint64_t bits = 0;
         for (std::size_t i = 0; i < 8; ++i) {
             bits = bits << 8 | static_cast<unsigned char>(pickle_[at_ + i]);
         }
         at_ += 8;
-        return std::bit_cast<double>(bits);
+        return bits;
     }
 
     std::string_view take(std::uint64_t size) {
@@ -253,7 +248,7 @@ private:
         if (stack_.size() != 1 || !marks_.empty()) {
             return refuse("STOP with a stack that does not hold one value");
         }
-        (void)may_stand(stack_.front().shadow);
+        (void)may_stand(stack_.front());
         return false;
     }
 
@@ -283,35 +278,44 @@ private:
     // The container of the items above the mark that was just popped.
     bool needs_below() { return mark_ > fence() || refuse("too few values on the stack"); }
 
-    bool push(Shadow shadow, Made made) {
+    bool push(const Shadow& shadow) {
         if (stack_.size() >= limits::kPickleExpandedMax) {
             return refuse_limit("too many values");
         }
-        stack_.push_back(Slot{shadow, std::move(made)});
+        stack_.push_back(shadow);
         return true;
     }
 
-    std::uint32_t new_box(Box box) {
-        boxes_.push_back(box);
-        return static_cast<std::uint32_t>(boxes_.size() - 1);
-    }
-
-    bool push_box(Kind kind, Made made, Box box = {}) {
+    bool push_box(Kind kind, std::uint32_t made, const Box& box = {}) {
         if (boxes_.size() >= limits::kPickleExpandedMax) {
             return refuse_limit("too many values");
         }
-        const std::uint32_t index = new_box(box);
-        return push({kind, is_hashable_kind(kind) && box.items_hashable, index}, std::move(made));
+        Shadow shadow;
+        shadow.kind = kind;
+        shadow.hashable = is_hashable_kind(kind) && box.items_hashable;
+        shadow.aux = static_cast<std::uint32_t>(boxes_.size());
+        shadow.made = made;
+        boxes_.push_back(box);
+        return push(shadow);
     }
 
-    std::span<Slot> from(std::size_t first) { return std::span<Slot>(stack_).subspan(first); }
+    bool push_empty_tuple() {
+        Shadow shadow;
+        shadow.kind = Kind::Tuple;
+        shadow.made = policy_.tuple({}, boxes_);
+        return push(shadow);
+    }
+
+    Items from(std::size_t first) const { return Items(stack_).subspan(first); }
     void drop(std::size_t first) {
         stack_.erase(stack_.begin() + static_cast<std::ptrdiff_t>(first), stack_.end());
     }
 
     // --- leaves ------------------------------------------------------------------------------
 
-    bool push_int(std::int64_t value) { return push({Kind::Int}, policy_.integer(value)); }
+    bool push_int(std::int64_t value) {
+        return push(number_shadow(Kind::Int, static_cast<std::uint64_t>(value)));
+    }
 
     bool push_long(std::uint64_t size) {
         if (size > limits::kPickleIntBytesMax) {
@@ -321,11 +325,8 @@ private:
             return false;
         }
         const std::string_view bytes = shortest_int(take(size));
-        if (bytes.size() <= 8) {
-            return push_int(small_int(bytes));
-        }
-        const auto more_weight = static_cast<std::uint32_t>(bytes.size() / 16);
-        return push({Kind::Int, true, more_weight}, policy_.big_int(bytes));
+        return bytes.size() <= 8 ? push_int(small_int(bytes))
+                                 : push(text_shadow(Kind::BigInt, bytes));
     }
 
     bool push_str(std::uint64_t size) {
@@ -333,27 +334,25 @@ private:
             return false;
         }
         const std::string_view text = take(size);
-        if (!is_python_utf8(text)) {
-            return refuse("a str that is not UTF-8");
-        }
-        return push({Kind::Str, true, static_cast<std::uint32_t>(size), text.data()},
-                    policy_.str(text));
+        return is_python_utf8(text) ? push(text_shadow(Kind::Str, text))
+                                    : refuse("a str that is not UTF-8");
     }
 
     bool push_bytes(std::uint64_t size) {
-        if (!has(size)) {
-            return false;
-        }
-        const std::string_view bytes = take(size);
-        return push({Kind::Bytes, true, static_cast<std::uint32_t>(size), bytes.data()},
-                    policy_.bytes(bytes));
+        return has(size) && push(text_shadow(Kind::Bytes, take(size)));
     }
 
+    // Each time it is got from the memo it must be the same object, so it is made at once.
     bool push_byte_array(std::uint64_t size) {
         if (use_ == PickleUse::Delta) {
             return refuse("a bytearray, which deepdiff does not read back");
         }
-        return has(size) && push({Kind::ByteArray, false}, policy_.byte_array(take(size)));
+        return has(size) && push_made(Kind::ByteArray, policy_.new_byte_array(take(size)));
+    }
+    bool push_made(Kind kind, std::uint32_t made) {
+        Shadow shadow = text_shadow(kind, {});
+        shadow.made = made;
+        return push(shadow);
     }
 
     // --- containers --------------------------------------------------------------------------
@@ -370,15 +369,14 @@ private:
     }
 
     // Counts `items` into `box`, which is number `target`, or new if that is 0.
-    bool count(std::span<Slot> items, Box& box, std::uint32_t target) {
+    bool count(Items items, Box& box, std::uint32_t target) {
         std::uint64_t weight = box.weight;
         std::uint64_t text = box.text;
-        for (const Slot& slot : items) {
-            const Shadow& item = slot.shadow;
+        for (const Shadow& item : items) {
             box.items_hashable = box.items_hashable && item.hashable;
             ++weight;
             if (item.kind <= kLastLeaf) {
-                weight += item.kind == Kind::Int ? item.aux : 0;
+                weight += item.kind == Kind::BigInt ? item.aux / 16 : 0;
                 text += has_text(item.kind) ? item.aux : 0;
                 continue;
             }
@@ -412,7 +410,7 @@ private:
 
     // The box of the container below `first`, which is to take what stands from there on.
     bool grow(std::size_t first, Kind kind, const char* what) {
-        const Shadow& target = stack_[first - 1].shadow;
+        const Shadow& target = stack_[first - 1];
         if (target.kind != kind) {
             return refuse(what);
         }
@@ -432,7 +430,7 @@ private:
         if (!grow(first, Kind::List, "items for what is not a list")) {
             return false;
         }
-        policy_.append(stack_[first - 1].made, from(first));
+        policy_.append(stack_[first - 1], from(first), boxes_);
         drop(first);
         return true;
     }
@@ -448,33 +446,33 @@ private:
     }
 
     bool set_items(std::size_t first) {
-        const std::span<Slot> items = from(first);
+        const Items items = from(first);
         if (items.size() % 2 != 0) {
             return refuse("a key without a value");
         }
         for (std::size_t i = 0; i < items.size(); i += 2) {
-            if (!is_key(items[i].shadow)) {
+            if (!is_key(items[i])) {
                 return false;
             }
         }
         if (!grow(first, Kind::Dict, "keys for what is not a dict")) {
             return false;
         }
-        policy_.set_items(stack_[first - 1].made, items);
+        policy_.set_items(stack_[first - 1], items, boxes_);
         drop(first);
         return true;
     }
 
-    bool are_keys(std::span<Slot> items) {
+    bool are_keys(Items items) {
         return std::all_of(items.begin(), items.end(),
-                           [this](const Slot& item) { return is_key(item.shadow); });
+                           [this](const Shadow& item) { return is_key(item); });
     }
 
     bool add_items(std::size_t first) {
         if (!are_keys(from(first)) || !grow(first, Kind::Set, "items for what is not a set")) {
             return false;
         }
-        policy_.add_items(stack_[first - 1].made, from(first));
+        policy_.add_items(stack_[first - 1], from(first), boxes_);
         drop(first);
         return true;
     }
@@ -484,15 +482,15 @@ private:
         if (!are_keys(from(first)) || !count(from(first), box, 0)) {
             return false;
         }
-        Made made = policy_.frozen_set(from(first));
+        const std::uint32_t made = policy_.frozen_set(from(first), boxes_);
         drop(first);
-        return push_box(Kind::FrozenSet, std::move(made), box);
+        return push_box(Kind::FrozenSet, made, box);
     }
 
     bool tuple(std::size_t first) {
-        const std::span<Slot> items = from(first);
+        const Items items = from(first);
         if (items.empty()) {
-            return push({Kind::Tuple}, policy_.tuple(items));
+            return push_empty_tuple();
         }
         Box box;
         if (!count(items, box, 0)) {
@@ -500,14 +498,14 @@ private:
         }
         box.size = static_cast<std::uint8_t>(std::min<std::size_t>(items.size(), 255));
         for (std::size_t i = 0; i < std::min(items.size(), arguments_.size()); ++i) {
-            arguments_[i] = items[i].shadow;
+            arguments_[i] = items[i];
         }
-        Made made = policy_.tuple(items);
+        const std::uint32_t made = policy_.tuple(items, boxes_);
         drop(first);
-        if (!push_box(Kind::Tuple, std::move(made), box)) {
+        if (!push_box(Kind::Tuple, made, box)) {
             return false;
         }
-        arguments_box_ = stack_.back().shadow.aux;
+        arguments_box_ = stack_.back().aux;
         return true;
     }
 
@@ -523,7 +521,11 @@ private:
         if (index >= limits::kPickleMemoMax) {
             return refuse_limit("too many memo slots");
         }
-        memo_.push_back(stack_.back());
+        const Shadow& top = stack_.back();
+        if (has_box(top.kind)) {
+            boxes_[top.aux].memoized = true;
+        }
+        memo_.push_back(top);
         return true;
     }
 
@@ -531,8 +533,11 @@ private:
         if (index >= memo_.size()) {
             return refuse("a memo slot that was not set");
         }
-        const Slot& known = memo_[static_cast<std::size_t>(index)];
-        return push(known.shadow, known.made);
+        Shadow& known = memo_[static_cast<std::size_t>(index)];
+        if (has_text(known.kind) && known.made == 0) {
+            known.made = policy_.new_shared(known);  // from here on one text for all
+        }
+        return push(known);
     }
 
     // --- classes -----------------------------------------------------------------------------
@@ -552,8 +557,8 @@ private:
     }
 
     bool stack_global() {
-        const Shadow module = stack_[stack_.size() - 2].shadow;
-        const Shadow name = stack_.back().shadow;
+        const Shadow module = stack_[stack_.size() - 2];
+        const Shadow name = stack_.back();
         if (module.kind != Kind::Str || name.kind != Kind::Str) {
             return refuse("a class named by what is not a str");
         }
@@ -563,17 +568,23 @@ private:
 
     bool push_class(std::string_view module, std::string_view name) {
         if (const auto index = find_class(module, name, protocol_, use_)) {
-            return push({Kind::Class, true, *index}, policy_.named_class(*index));
+            Shadow shadow;
+            shadow.kind = Kind::Class;
+            shadow.aux = *index;
+            return push(shadow);
         }
         if (module == "_codecs" && name == "encode" && use_ != PickleUse::Delta) {
-            return push({Kind::Encode, false}, policy_.none());
+            Shadow shadow;
+            shadow.kind = Kind::Encode;
+            shadow.hashable = false;
+            return push(shadow);
         }
         return refuse("the class " + printable(module) + "." + printable(name) + " is not allowed",
                       ErrorKind::Unsupported);
     }
 
     bool persistent_id() {
-        const Shadow id = stack_.back().shadow;
+        const Shadow id = stack_.back();
         if (id.kind != Kind::Str || text_of(id) != kNoneTypeId) {
             return refuse("an unknown persistent id");
         }
@@ -581,21 +592,27 @@ private:
             return refuse("a persistent id outside of a delta");
         }
         drop(stack_.size() - 1);
-        return push({Kind::Class, true, kNoneType}, policy_.named_class(kNoneType));
+        Shadow shadow;
+        shadow.kind = Kind::Class;
+        shadow.aux = kNoneType;
+        return push(shadow);
     }
 
     // Whether the tuple on top was written in place as arguments, with `size` items: then
     // `arguments_` holds what the first of them are. A pickler never takes them from the memo.
     bool has_arguments(std::size_t size) const {
-        const Shadow& top = stack_.back().shadow;
+        const Shadow& top = stack_.back();
         return top.kind == Kind::Tuple && boxes_[top.aux].size == size &&
                (size == 0 || top.aux == arguments_box_);
     }
 
     // Replaces callable and arguments by what the call gives.
-    bool called(Shadow shadow, Made made) {
+    bool called(Kind kind, std::uint32_t size, std::uint32_t made) {
         drop(stack_.size() - 2);
-        return push(shadow, std::move(made));
+        Shadow shadow = text_shadow(kind, {});
+        shadow.aux = size;  // its text does not stand in the pickle
+        shadow.made = made;
+        return push(shadow);
     }
 
     // Copies are made of bytes that stand in the pickle: at most one by encode, one by bytearray.
@@ -605,7 +622,7 @@ private:
     }
 
     bool reduce() {
-        const Shadow callable = stack_[stack_.size() - 2].shadow;
+        const Shadow callable = stack_[stack_.size() - 2];
         if (callable.kind == Kind::Encode && has_arguments(2) && arguments_[0].kind == Kind::Str &&
             arguments_[1].kind == Kind::Str && text_of(arguments_[1]) == "latin1") {
             return reduce_encode(text_of(arguments_[0]));
@@ -614,14 +631,14 @@ private:
             return refuse("a call of what is not a class");
         }
         if (callable.aux == kBytes && has_arguments(0)) {
-            return called({Kind::Bytes}, policy_.bytes(std::string_view{}));
+            return called(Kind::Bytes, 0, policy_.new_bytes({}));
         }
         if (callable.aux == kByteArray && has_arguments(0)) {
-            return called({Kind::ByteArray, false}, policy_.byte_array(std::string_view{}));
+            return called(Kind::ByteArray, 0, policy_.new_byte_array({}));
         }
         if (callable.aux == kByteArray && has_arguments(1) && arguments_[0].kind == Kind::Bytes) {
             return may_copy(arguments_[0].aux) &&
-                   called({Kind::ByteArray, false}, policy_.byte_array_of(stack_.back().made));
+                   called(Kind::ByteArray, 0, policy_.byte_array_of(arguments_[0]));
         }
         if ((callable.aux == kSet || callable.aux == kFrozenSet) && has_arguments(1) &&
             arguments_[0].kind == Kind::List) {
@@ -639,8 +656,7 @@ private:
         if (!bytes) {
             return refuse("text that is not Latin-1 as bytes");
         }
-        // Its text does not stand in the pickle, and is never a name.
-        return called({Kind::Bytes, true, static_cast<std::uint32_t>(bytes->size())},
+        return called(Kind::Bytes, static_cast<std::uint32_t>(bytes->size()),
                       policy_.new_bytes(*bytes));
     }
 
@@ -654,18 +670,17 @@ private:
         if (hashed_bytes_ > kHashedBytesMax || copied_values_ > limits::kPickleExpandedMax) {
             return refuse_limit("too many copied values");
         }
-        Made made = kind == Kind::Set ? policy_.set_of_list(stack_.back().made)
-                                      : policy_.frozen_set_of_list(stack_.back().made);
+        const std::uint32_t made = policy_.set_of_list(kind, stack_.back());
         Box box;
         box.weight = list.weight;
         box.text = list.text;
         box.depth = list.depth;
         drop(stack_.size() - 2);
-        return push_box(kind, std::move(made), box);
+        return push_box(kind, made, box);
     }
 
     bool new_object() {
-        const Shadow cls = stack_[stack_.size() - 2].shadow;
+        const Shadow cls = stack_[stack_.size() - 2];
         if (cls.kind != Kind::Class) {
             return refuse("an object of what is not a class");
         }
@@ -680,15 +695,15 @@ private:
             return false;
         }
         box.unbuilt = is_set;
-        Made made = policy_.object(stack_[stack_.size() - 2].made, stack_.back().made);
+        const std::uint32_t made = policy_.object(cls, stack_.back(), boxes_);
         drop(stack_.size() - 2);
-        return push_box(Kind::Object, std::move(made), box);
+        return push_box(Kind::Object, made, box);
     }
 
     // The only class with a state is SetOrdered: a list of its items, or (None,) for none.
     bool build() {
-        const Shadow object = stack_[stack_.size() - 2].shadow;
-        const Shadow state = stack_.back().shadow;
+        const Shadow object = stack_[stack_.size() - 2];
+        const Shadow state = stack_.back();
         if (object.kind != Kind::Object || !boxes_[object.aux].unbuilt) {
             return refuse("a state for what has none");
         }
@@ -707,7 +722,7 @@ private:
             return refuse_limit("too long keys");
         }
         boxes_[object.aux].unbuilt = false;
-        policy_.build(stack_[stack_.size() - 2].made, stack_.back().made);
+        policy_.build(object, state, boxes_);
         drop(stack_.size() - 1);
         return true;
     }
@@ -722,10 +737,10 @@ private:
     bool in_frame_ = false;
     std::optional<Error> error_;
 
-    std::vector<Slot> stack_;
+    std::vector<Shadow> stack_;
     std::vector<std::uint32_t> marks_;
     std::size_t mark_ = 0;  // the one popped last
-    std::vector<Slot> memo_;
+    std::vector<Shadow> memo_;
     std::vector<Box> boxes_;
 
     std::uint32_t arguments_box_ = 0;    // of the last tuple that was made

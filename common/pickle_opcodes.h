@@ -113,21 +113,25 @@ std::optional<std::uint32_t> find_class(std::string_view module, std::string_vie
 
 // What the machine knows of a value on the stack.
 enum class Kind : std::uint8_t {
+    // Leaves.
     None,
     Bool,
     Int,
+    BigInt,
     Float,
     Str,
     Bytes,
-    ByteArray,  // leaves
+    ByteArray,
+    // With a box.
     List,
     Tuple,
     Dict,
     Set,
     FrozenSet,
-    Object,  // with a box
+    Object,
+    // Names. Encode is _codecs.encode, which protocol 2 calls to write bytes.
     Class,
-    Encode  // _codecs.encode, which protocol 2 calls
+    Encode
 };
 inline constexpr Kind kLastLeaf = Kind::ByteArray;
 constexpr bool has_text(Kind kind) {
@@ -140,14 +144,33 @@ constexpr bool is_hashable_kind(Kind kind) {
     return kind == Kind::Tuple || kind == Kind::FrozenSet;
 }
 
+// A value on the stack: leaves stand here whole and are made when a container takes them.
 struct Shadow {
     Kind kind = Kind::None;
     bool hashable = true;
-    std::uint32_t aux = 0;       // box; length of a text; further weight of an int; class
-    const char* text = nullptr;  // of a str
+    std::uint32_t aux = 0;   // length of a text or BigInt; box of a container; class
+    std::uint32_t made = 0;  // what the policy made of it, or 0
+    union {
+        std::uint64_t bits = 0;  // of a Bool, Int or Float
+        const char* text;        // of a Str, Bytes, ByteArray or BigInt, in the pickle
+    };
 };
-inline std::string_view text_of(const Shadow& str) {
-    return {str.text, str.aux};
+inline Shadow number_shadow(Kind kind, std::uint64_t bits) {
+    Shadow shadow;
+    shadow.kind = kind;
+    shadow.bits = bits;
+    return shadow;
+}
+inline Shadow text_shadow(Kind kind, std::string_view text) {
+    Shadow shadow;
+    shadow.kind = kind;
+    shadow.hashable = kind != Kind::ByteArray;
+    shadow.aux = static_cast<std::uint32_t>(text.size());
+    shadow.text = text.data();
+    return shadow;
+}
+inline std::string_view text_of(const Shadow& text) {
+    return {text.text, text.aux};
 }
 
 // Of each container, shared by all that refer to it.
@@ -157,6 +180,7 @@ struct Box {
     std::uint16_t depth = 1;
     bool items_hashable = true;
     bool placed = false;    // stands in another container, so it must not grow
+    bool memoized = false;  // may be referred to again
     bool unbuilt = false;   // an object that waits for its state
     std::uint8_t size = 0;  // of a tuple, up to 255
 };

@@ -1,3 +1,4 @@
+#include <bit>
 #include <cstring>
 #include <memory>
 
@@ -121,149 +122,173 @@ using pickle::kClasses;
 
 constexpr std::size_t kSharedBytesMin = 1024;
 
-struct Nothing {};
+using pickle::Box;
+using pickle::Kind;
+using pickle::Shadow;
+using Items = std::span<const Shadow>;
+using Boxes = std::vector<Box>;
 
 // Makes nothing: the machine's decisions are all that is wanted.
 struct Checker {
-    using Made = Nothing;
+    struct Result {};
 
-    static Nothing none() { return {}; }
-    static Nothing boolean(bool) { return {}; }
-    static Nothing integer(std::int64_t) { return {}; }
-    static Nothing big_int(std::string_view) { return {}; }
-    static Nothing real(double) { return {}; }
-    static Nothing str(std::string_view) { return {}; }
-    static Nothing bytes(std::string_view) { return {}; }
-    static Nothing new_bytes(const std::string&) { return {}; }
-    static Nothing byte_array(std::string_view) { return {}; }
-    static Nothing byte_array_of(Nothing) { return {}; }
-    static Nothing named_class(std::uint32_t) { return {}; }
-    static Nothing list() { return {}; }
-    static Nothing dict() { return {}; }
-    static Nothing set() { return {}; }
-    template <typename Items>
-    static Nothing tuple(Items) {
-        return {};
-    }
-    template <typename Items>
-    static Nothing frozen_set(Items) {
-        return {};
-    }
-    static Nothing set_of_list(Nothing) { return {}; }
-    static Nothing frozen_set_of_list(Nothing) { return {}; }
-    static Nothing object(Nothing, Nothing) { return {}; }
-    template <typename Items>
-    static void append(Nothing, Items) {}
-    template <typename Items>
-    static void set_items(Nothing, Items) {}
-    template <typename Items>
-    static void add_items(Nothing, Items) {}
-    static void build(Nothing, Nothing) {}
+    static Result result(const Shadow&) { return {}; }
+    static std::uint32_t new_list() { return 0; }
+    static std::uint32_t new_dict() { return 0; }
+    static std::uint32_t new_set() { return 0; }
+    static std::uint32_t new_bytes(std::string_view) { return 0; }
+    static std::uint32_t new_byte_array(std::string_view) { return 0; }
+    static std::uint32_t new_shared(const Shadow&) { return 0; }
+    static std::uint32_t byte_array_of(const Shadow&) { return 0; }
+    static std::uint32_t tuple(Items, const Boxes&) { return 0; }
+    static std::uint32_t frozen_set(Items, const Boxes&) { return 0; }
+    static std::uint32_t set_of_list(Kind, const Shadow&) { return 0; }
+    static std::uint32_t object(const Shadow&, const Shadow&, const Boxes&) { return 0; }
+    static void append(const Shadow&, Items, const Boxes&) {}
+    static void set_items(const Shadow&, Items, const Boxes&) {}
+    static void add_items(const Shadow&, Items, const Boxes&) {}
+    static void build(const Shadow&, const Shadow&, const Boxes&) {}
 };
 
-// Makes Values. Items are moved out of the stack, which drops them next.
-struct Builder {
-    using Made = Value;
+// Makes Values. A leaf is made when a container takes it; what is made before that is kept in
+// `made_`, and moved out when nothing can refer to it again.
+class Builder {
+public:
+    using Result = Value;
 
-    const Bytes* pickle;
+    explicit Builder(const Bytes& pickle) : pickle_(&pickle) { made_.emplace_back(); }
 
-    static Value none() { return {}; }
-    static Value boolean(bool truth) { return Value(truth); }
-    static Value integer(std::int64_t number) { return Value(number); }
-    static Value real(double number) { return Value(number); }
-    static Value big_int(std::string_view bytes) {
-        return Value(BigIntRef(std::make_shared<const BigInt>(BigInt{std::string(bytes)})));
+    Value result(const Shadow& shadow) {
+        return shadow.made == 0 ? leaf(shadow) : made_[shadow.made];
     }
-    static Value str(std::string_view text) { return Value::str(text); }
+
+    std::uint32_t new_list() { return keep(Value(std::make_shared<List>())); }
+    std::uint32_t new_dict() { return keep(Value(std::make_shared<Dict>())); }
+    std::uint32_t new_set() { return keep(Value(std::make_shared<Set>())); }
+    std::uint32_t new_bytes(std::string_view bytes) {
+        return keep(Value::bytes(Bytes::copy_of(bytes)));
+    }
+    std::uint32_t new_byte_array(std::string_view bytes) {
+        return keep(Value(std::make_shared<ByteArray>(ByteArray{std::string(bytes)})));
+    }
+    std::uint32_t new_shared(const Shadow& text) { return keep(leaf(text)); }
+    std::uint32_t byte_array_of(const Shadow& bytes) {
+        return new_byte_array(bytes.made == 0 ? text_of(bytes)
+                                              : made_[bytes.made].as_bytes()->view());
+    }
+    std::uint32_t tuple(Items items, const Boxes& boxes) {
+        auto tuple = std::make_shared<Tuple>();
+        add_all(tuple->items, items, boxes);
+        return keep(Value(TupleRef(std::move(tuple))));
+    }
+    std::uint32_t frozen_set(Items items, const Boxes& boxes) {
+        auto set = std::make_shared<Set>();
+        for (const Shadow& item : items) {
+            set->add(take(item, boxes));
+        }
+        return keep(Value(FrozenSetRef(std::move(set))));
+    }
+    std::uint32_t set_of_list(Kind kind, const Shadow& arguments) {
+        auto set = std::make_shared<Set>();
+        for (const Value& item : made_[arguments.made].as_tuple()->items[0].as_list()->items) {
+            set->add(item);
+        }
+        return keep(kind == Kind::Set ? Value(std::move(set))
+                                      : Value(FrozenSetRef(std::move(set))));
+    }
+    std::uint32_t object(const Shadow& cls, const Shadow& arguments, const Boxes& boxes) {
+        return keep(Value(std::make_shared<Object>(
+            Object{std::get<ClassPtr>(leaf(cls).storage()), take(arguments, boxes), Value()})));
+    }
+
+    void append(const Shadow& list, Items items, const Boxes& boxes) {
+        add_all(made_[list.made].as_list()->items, items, boxes);
+    }
+    void set_items(const Shadow& dict, Items items, const Boxes& boxes) {
+        Dict& to = *made_[dict.made].as_dict();
+        if (to.size() == 0) {
+            to.reserve(items.size() / 2);
+        }
+        for (std::size_t i = 0; i < items.size(); i += 2) {
+            to.set(take(items[i], boxes), take(items[i + 1], boxes));
+        }
+    }
+    void add_items(const Shadow& set, Items items, const Boxes& boxes) {
+        Set& to = *made_[set.made].as_set();
+        for (const Shadow& item : items) {
+            to.add(take(item, boxes));
+        }
+    }
+    void build(const Shadow& object, const Shadow& state, const Boxes& boxes) {
+        made_[object.made].as_object()->state = take(state, boxes);
+    }
+
+private:
+    std::uint32_t keep(Value value) {
+        made_.push_back(std::move(value));
+        return static_cast<std::uint32_t>(made_.size() - 1);
+    }
+
+    Value take(const Shadow& shadow, const Boxes& boxes) {
+        if (shadow.made == 0) {
+            return leaf(shadow);
+        }
+        if (has_box(shadow.kind) && shadow.aux != 0 && !boxes[shadow.aux].memoized) {
+            return std::move(made_[shadow.made]);
+        }
+        return made_[shadow.made];
+    }
+
+    void add_all(std::vector<Value>& to, Items items, const Boxes& boxes) {
+        if (to.empty()) {
+            to.reserve(items.size());
+        }
+        for (const Shadow& item : items) {
+            to.push_back(take(item, boxes));
+        }
+    }
+
+    Value leaf(const Shadow& shadow) const {
+        switch (shadow.kind) {
+            case Kind::Bool:
+                return Value(shadow.bits != 0);
+            case Kind::Int:
+                return Value(static_cast<std::int64_t>(shadow.bits));
+            case Kind::BigInt:
+                return Value(BigIntRef(
+                    std::make_shared<const BigInt>(BigInt{std::string(text_of(shadow))})));
+            case Kind::Float:
+                return Value(std::bit_cast<double>(shadow.bits));
+            case Kind::Str:
+                return Value::str(text_of(shadow));
+            case Kind::Bytes:
+                return bytes(text_of(shadow));
+            case Kind::Class: {
+                const pickle::KnownClass& known = kClasses[shadow.aux];
+                return Value(ClassPtr(std::make_shared<const ClassRef>(
+                    ClassRef{std::string(known.module), std::string(known.name)})));
+            }
+            default:
+                return {};  // None; the others are made before
+        }
+    }
+
     Value bytes(std::string_view view) const {
         if (view.size() < kSharedBytesMin) {
             return Value::bytes(Bytes::copy_of(view));
         }
         return Value::bytes(
-            pickle->slice(static_cast<std::size_t>(view.data() - pickle->data()), view.size()));
+            pickle_->slice(static_cast<std::size_t>(view.data() - pickle_->data()), view.size()));
     }
-    static Value new_bytes(std::string bytes) { return Value::bytes(Bytes(std::move(bytes))); }
-    static Value byte_array(std::string_view bytes) {
-        return Value(std::make_shared<ByteArray>(ByteArray{std::string(bytes)}));
-    }
-    static Value byte_array_of(const Value& arguments) {
-        return byte_array(arguments.as_tuple()->items[0].as_bytes()->view());
-    }
-    static Value named_class(std::uint32_t index) {
-        return Value(ClassPtr(std::make_shared<const ClassRef>(
-            ClassRef{std::string(kClasses[index].module), std::string(kClasses[index].name)})));
-    }
-    static Value list() { return Value(std::make_shared<List>()); }
-    static Value dict() { return Value(std::make_shared<Dict>()); }
-    static Value set() { return Value(std::make_shared<Set>()); }
 
-    template <typename Items>
-    static Value tuple(Items items) {
-        auto tuple = std::make_shared<Tuple>();
-        tuple->items.reserve(items.size());
-        for (auto& item : items) {
-            tuple->items.push_back(std::move(item.made));
-        }
-        return Value(TupleRef(std::move(tuple)));
-    }
-    template <typename Items>
-    static Value frozen_set(Items items) {
-        auto set = std::make_shared<Set>();
-        for (auto& item : items) {
-            set->add(std::move(item.made));
-        }
-        return Value(FrozenSetRef(std::move(set)));
-    }
-    template <typename Items>
-    static void append(const Value& list, Items items) {
-        std::vector<Value>& to = list.as_list()->items;
-        if (to.empty()) {
-            to.reserve(items.size());
-        }
-        for (auto& item : items) {
-            to.push_back(std::move(item.made));
-        }
-    }
-    template <typename Items>
-    static void set_items(const Value& dict, Items items) {
-        Dict& to = *dict.as_dict();
-        if (to.size() == 0) {
-            to.reserve(items.size() / 2);
-        }
-        for (std::size_t i = 0; i < items.size(); i += 2) {
-            to.set(std::move(items[i].made), std::move(items[i + 1].made));
-        }
-    }
-    template <typename Items>
-    static void add_items(const Value& set, Items items) {
-        for (auto& item : items) {
-            set.as_set()->add(std::move(item.made));
-        }
-    }
-    static std::shared_ptr<Set> new_set_of_list(const Value& arguments) {
-        auto set = std::make_shared<Set>();
-        for (const Value& item : arguments.as_tuple()->items[0].as_list()->items) {
-            set->add(item);
-        }
-        return set;
-    }
-    static Value set_of_list(const Value& arguments) { return Value(new_set_of_list(arguments)); }
-    static Value frozen_set_of_list(const Value& arguments) {
-        return Value(FrozenSetRef(new_set_of_list(arguments)));
-    }
-    static Value object(const Value& cls, const Value& arguments) {
-        return Value(std::make_shared<Object>(
-            Object{std::get<ClassPtr>(cls.storage()), arguments, Value()}));
-    }
-    static void build(const Value& object, const Value& state) {
-        object.as_object()->state = state;
-    }
+    const Bytes* pickle_;
+    std::vector<Value> made_;  // from 1 on
 };
 
 }  // namespace
 
 Result<Value> read_pickle(const Bytes& pickle, PickleUse use) {
-    return pickle::Machine<Builder>(pickle.view(), use, Builder{&pickle}).run();
+    return pickle::Machine<Builder>(pickle.view(), use, Builder(pickle)).run();
 }
 
 Result<void> check_pickle(const Bytes& pickle, PickleUse use) {
