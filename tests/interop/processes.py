@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 
 import values
@@ -151,16 +152,23 @@ class Service(Process):
                          directory, {key: str(value) for key, value in settings.items()})
         self.health_port = health_port
 
-    def health(self):
-        """What GET /health says, as a dict; None while nobody answers."""
+    def ask_health(self):
+        """HTTP status and JSON of GET /health; (None, None) while nobody answers."""
         try:
             url = f'http://127.0.0.1:{self.health_port}/health'
             with urllib.request.urlopen(url, timeout=5) as answer:
-                return json.loads(answer.read())
+                return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as error:
-            return json.loads(error.read())
+            return error.code, json.loads(error.read())
         except (OSError, ValueError):
-            return None
+            return None, None
+
+    def health(self):
+        return self.ask_health()[1]
+
+    def healthy(self):
+        """200 is well, 503 is not."""
+        return self.ask_health()[0] == 200
 
 
 class Holdfast:
@@ -194,8 +202,7 @@ class Holdfast:
 
     def serving(self):
         assert self.broker.alive(), 'the broker ended'
-        health = self.broker.health()
-        return health is not None and health.get('status') == 'ok'
+        return self.broker.healthy()
 
     def stop(self):
         """Both at once, as an orchestrator or Ctrl-C does it."""

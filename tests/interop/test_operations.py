@@ -208,8 +208,8 @@ def test_help(tmp_path, program):
 
 def test_health(server, new_client):
     new_client('alice').host(server.port, CONTENTS)
-    assert server.broker.health()['status'] == 'ok'
-    wait_until(lambda: server.snapshotter.health()['status'] == 'ok', 'the snapshotter is well')
+    assert server.broker.healthy()
+    wait_until(server.snapshotter.healthy, 'the snapshotter is well')
     server.snapshotter.kill9()
-    wait_until(lambda: server.broker.health()['status'] != 'ok',
+    wait_until(lambda: not server.broker.healthy(),
                'the broker says that nobody protects the session')

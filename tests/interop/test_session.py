@@ -18,13 +18,13 @@ def edit_everything(client, uuids, seed):
     rng = random.Random(seed)
     for index, uuid in enumerate(uuids):
         content = client.content(uuid)
-        kind = index % 12
+        kind = (index + seed) % 12
         if kind == 0:
             content['added'] = {'by': 'a delta', 'values': [1, 2.5, b'three', (4,)]}
         elif kind == 1:
-            content['nested']['deep']['deeper']['new'] = content.pop('location')
+            content['nested']['deep']['deeper']['new'] = content.pop('location', seed)
         elif kind == 2:
-            del content['nested']["quote'd"]
+            content['nested'].pop("quote'd", None)
             content['name'] += ' ☃'
         elif kind == 3:
             content['items'] += ['appended', 'twice', None]
@@ -41,7 +41,7 @@ def edit_everything(client, uuids, seed):
             content['scalar'] = [content['scalar'], 'now in a list']
             content['big'] = str(index)
         elif kind == 8:
-            content['location'] = (1.0, content['location'][1], 2.5)
+            content['location'] = (1.0, *content.get('location', (seed,))[1:], 2.5)
         elif kind == 9:
             # Not deeper: on tuples inside tuples deepdiff itself raises.
             holder = content['nested']['deep']['deeper']['deepest'][0]
@@ -432,7 +432,6 @@ def test_random_edits_while_the_snapshotter_is_killed(make_server, new_client):
         server.snapshotter.kill9()
         kills += 1
         server.snapshotter.start()
-        wait_until(lambda: (server.snapshotter.health() or {}).get('status') == 'ok',
-                   'the mirror follows again')
+        wait_until(server.snapshotter.healthy, 'the mirror follows again')
     assert kills > 0
     check_agreement(server, new_client, editors, fence)
