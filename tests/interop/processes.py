@@ -442,8 +442,9 @@ class Client:
 
         def check():
             last['graph'] = self.graph()
-            return last['graph'] if predicate(last['graph']) else None
-        return wait_until(check, f'client {self.name}: {what}')
+            return predicate(last['graph'])
+        wait_until(check, f'client {self.name}: {what}')
+        return last['graph']
 
     def wait_equal(self, other):
         """Until this client's graph equals another client's, or a graph."""

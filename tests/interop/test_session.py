@@ -224,16 +224,15 @@ def test_snapshotter_starts_on_an_empty_directory_beside_a_running_session(serve
 def test_broker_is_killed(server, new_client):
     """It restores from the running snapshotter all that had been mirrored."""
     alice = new_client('alice')
-    uuids = alice.host(server.port, MIXED[:20])
+    marker, *uuids = alice.host(server.port, MIXED[:20])
     for turn in range(3):
         edit_everything(alice, uuids, seed=turn)
-        expected = {uuid: ['COMMON', *rest] for uuid, (_, *rest) in alice.graph().items()}
         server.wait_saved(alice.graph())
-        alice.edit(uuids[0], {'after': 'the save', 'turn': turn})
+        alice.edit(marker, {'after': 'the save', 'turn': turn})
         # A second client has it, so it had been published: the snapshotter, which lives on, keeps it.
         bob = new_client('bob')
         bob.join(server.port)
-        bob.wait_graph(lambda graph: values.canonical('the save') in graph[uuids[0]][2], 'the edit')
+        bob.wait_graph(lambda graph: values.canonical('the save') in graph[marker][2], 'the edit')
         expected = {uuid: ['COMMON', *rest] for uuid, (_, *rest) in alice.graph().items()}
         server.broker.kill9()
         alice.kill9()
@@ -246,16 +245,18 @@ def test_broker_is_killed(server, new_client):
         carol.leave()
         alice = new_client('alice')
         alice.join(server.port)
-        uuids = [uuid for uuid in uuids if uuid in expected]
 
 
-def test_clients_of_a_killed_broker_are_told_to_join_again(server, new_client):
+@pytest.mark.parametrize('busy', [False, True], ids=['idle', 'busy'])
+def test_clients_of_a_killed_broker_are_told_to_join_again(server, new_client, busy):
     alice = new_client('alice')
-    alice.host(server.port, MIXED[:10])
+    uuids = alice.host(server.port, MIXED[:10])
     server.wait_saved(alice.graph())
     server.broker.kill9()
     server.broker.start()
     server.wait_serving()
+    if busy:
+        alice.edit(uuids[0], {'into': 'the void'})
     assert 'join again' in alice.wait_exit()
     alice.join(server.port)
 
