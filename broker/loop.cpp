@@ -139,6 +139,7 @@ void Loop::take_link(Instant now) {
         if (frames.empty()) {
             continue;
         }
+        feed_bytes_unheard_ = 0;
         const PeerId peer(frames.front().view());
         frames.erase(frames.begin());
         auto message = common::feed::decode_link(frames);
@@ -146,7 +147,8 @@ void Loop::take_link(Instant now) {
             write(Log::Level::Warning, "Link: refused a message: " + message.error().what);
             continue;
         }
-        resync_.on_link(peer, std::move(*message), session_.state(), session_.graph(), now, effects);
+        resync_.on_link(peer, std::move(*message), session_.state(), session_.graph(), now,
+                        effects);
         perform(std::exchange(effects, {}), now);
     }
 }
@@ -304,9 +306,19 @@ void Loop::start_fresh(Instant now) {
 }
 
 void Loop::send_record(const common::feed::Frames& record) {
-    const auto sent = feed_.send(common::feed::encode(common::feed::LiveRecord{record}));
-    if (!sent || *sent != common::io::Sent::Done) {
-        ++feed_drops_;  // the snapshotter sees it by the number and asks for a tail
+    // A snapshotter speaks every second. For one that is frozen libzmq would keep records without
+    // end; what it misses it sees by the numbers, and asks for a tail when it is back.
+    if (feed_bytes_unheard_ > common::limits::kFeedBytesUnheardMax) {
+        return;
+    }
+    feed_bytes_unheard_ += common::total_size(record);
+    feed_send(common::feed::LiveRecord{record});
+}
+
+void Loop::feed_send(const common::feed::FeedMessage& message) {
+    // What PUB drops is no error either: it shows by the numbers.
+    if (const auto sent = feed_.send(common::feed::encode(message)); !sent) {
+        write(Log::Level::Error, "Feed: " + sent.error().what);
     }
 }
 
@@ -315,9 +327,7 @@ void Loop::send_beat(bool with_digest) {
     if (with_digest) {
         beat.digest = session_.graph().digest();
     }
-    if (!feed_.send(common::feed::encode(beat))) {
-        ++feed_drops_;
-    }
+    feed_send(beat);
 }
 
 void Loop::report_sent(Instant now) {
@@ -339,7 +349,9 @@ void Loop::publish_status(Instant now) {
     }
 }
 
-void Loop::write(Log::Level level, const std::string& line) { log_.write(log_level(level), line); }
+void Loop::write(Log::Level level, const std::string& line) {
+    log_.write(log_level(level), line);
+}
 
 // ---- Who is who --------------------------------------------------------------------------------
 
@@ -388,11 +400,10 @@ std::optional<Loop::End> Loop::continue_shutdown(Instant now) {
         send_beat(true);
         return std::nullopt;
     }
-    const bool kept = !session_.graph().initialised() || settings_.allow_unprotected ||
-                      [&] {
-                          const auto durable = resync_.durable();
-                          return durable && durable->seq >= shutdown_->final_position->seq;
-                      }();
+    const bool kept = !session_.graph().initialised() || settings_.allow_unprotected || [&] {
+        const auto durable = resync_.durable();
+        return durable && durable->seq >= shutdown_->final_position->seq;
+    }();
     const bool words_left = listener_.connections() > 0 && now - shutdown_->since < kLastWords;
     if (kept && !words_left) {
         write(Log::Level::Info, session_.graph().initialised() && !settings_.allow_unprotected

@@ -59,6 +59,7 @@ private:
     void restore(RestoredGraph restored, common::Instant now);
     void start_fresh(common::Instant now);
     void send_record(const common::feed::Frames& record);
+    void feed_send(const common::feed::FeedMessage& message);
     void send_beat(bool with_digest);
     void report_sent(common::Instant now);
     void publish_status(common::Instant now);
@@ -92,7 +93,7 @@ private:
     common::Instant beat_{};
     common::Instant status_{};
     common::Instant unprotected_said_{};
-    std::uint64_t feed_drops_ = 0;
+    std::size_t feed_bytes_unheard_ = 0;  // sent since the last word of a snapshotter
     std::optional<Shutdown> shutdown_;
     std::optional<End> end_;
 };

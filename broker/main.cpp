@@ -1,5 +1,9 @@
 // holdfast-broker: the parts list.
 
+#include <sys/resource.h>
+
+#include <cstdio>
+#include <memory>
 #include <string>
 
 #include "broker/listener.h"
@@ -30,6 +34,15 @@ Result<void> listen(broker::Listener& listener, const common::Settings& settings
     TRY(listener.listen(broker::Channel::Heartbeat, settings.bind,
                         static_cast<std::uint16_t>(port + 2)));
     return {};
+}
+
+// Each client has three connections. A limit that stays low only makes the listener refuse sooner.
+void allow_many_descriptors() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }
 
 Result<broker::Loop::End> run(const common::Settings& settings, common::Log& log,
@@ -86,6 +99,7 @@ int main(int argc, char** argv) {
         (*log)->info("No ADMIN_PASSWORD is set. The admin password of this run is: " +
                      settings.admin_password);
     }
+    allow_many_descriptors();
     const auto end = run(settings, **log, **signals);
     if (!end) {
         (*log)->error(end.error().what);

@@ -43,6 +43,8 @@ inline constexpr std::size_t kSessionFileInflatedBytesMax = 32_GiB;
 
 // Feed and link.
 inline constexpr std::size_t kRingBytesMax = 256_MiB;         // recent records a TAIL can be cut from
+// PUB counts messages, not bytes: so much goes out without a word from any snapshotter, then none.
+inline constexpr std::size_t kFeedBytesUnheardMax = 256_MiB;
 inline constexpr std::size_t kEarlyRecordsBytesMax = 64_MiB;  // live records kept during a resync
 inline constexpr std::size_t kWholePieceBytes = 1_MiB;        // about; a piece holds at least a node
 inline constexpr std::size_t kWholeCredit = 16;               // pieces under way
