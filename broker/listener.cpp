@@ -184,7 +184,15 @@ Result<std::uint16_t> Listener::listen(Channel channel, const std::string& host,
                                        "' is not one of this machine: " + gai_strerror(error));
     }
     std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, &::freeaddrinfo);
-    int descriptor = TRY(bound_socket(*addresses, port));
+    // 'localhost' is two addresses; clients are given the IPv4 one.
+    const addrinfo* chosen = found;
+    for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
+        if (each->ai_family == AF_INET) {
+            chosen = each;
+            break;
+        }
+    }
+    int descriptor = TRY(bound_socket(*chosen, port));
 
     sockaddr_storage address{};
     socklen_t size = sizeof address;

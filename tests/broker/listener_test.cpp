@@ -534,6 +534,17 @@ TEST_CASE("a port in use is an error that says so, and what to do") {
     CHECK(!f.listener.listen(Channel::Data, "203.0.113.7", 0));
 }
 
+TEST_CASE("localhost is the IPv4 one, an unknown host an error that names it") {
+    Fixture f;
+    auto port = f.listener.listen(Channel::Data, "localhost", 0);
+    REQUIRE(port.has_value());
+    Client client(*port, "anna");
+    f.until_events(1);
+    auto unknown = f.listener.listen(Channel::Data, "not a host", 0);
+    REQUIRE(!unknown);
+    CHECK(unknown.error().what.find("'not a host'") != std::string::npos);
+}
+
 TEST_CASE("after stop_listening clients stay, and nobody comes") {
     Fixture f;
     Client client(f.port(), "anna");
