@@ -405,6 +405,10 @@ Reference reference_of(const Value& value) {
 // deep.
 class Measure {
 public:
+    // Takes from `steps_left`, and lets nothing fit when none are left: one fold must not measure
+    // for ever.
+    explicit Measure(std::size_t& steps_left) : steps_left_(steps_left) {}
+
     bool fits(const Value& value) {
         const Extent extent = measure(value, 1);
         return extent.depth <= limits::kPickleDepthMax &&
@@ -424,9 +428,10 @@ private:
     }
 
     Extent measure(const Value& value, std::size_t level) {
-        if (level > limits::kPickleDepthMax + 1) {
-            return {level, 1};
+        if (level > limits::kPickleDepthMax + 1 || steps_left_ == 0) {
+            return {limits::kPickleDepthMax + 1, 1};
         }
+        --steps_left_;
         const Reference shared = reference_of(value);
         if (shared.count > 1) {
             const auto known = known_.find(shared.address);
@@ -467,6 +472,7 @@ private:
         return extent;
     }
 
+    std::size_t& steps_left_;
     std::unordered_map<const void*, Extent> known_;
 };
 
@@ -482,9 +488,14 @@ public:
     bool any_shared() const { return !copies_.empty(); }
     // True if that is a part of the delta's own frame: then folding would change the delta itself.
     bool frame_shared() const { return frame_shared_; }
-    // The deepest level of containers since the last reset.
+    // The deepest level of containers since the last reset, and whether there was one among them
+    // that is in the base already.
     std::size_t depth() const { return depth_; }
-    void reset_depth() { depth_ = 0; }
+    bool reused() const { return reused_; }
+    void reset() {
+        depth_ = 0;
+        reused_ = false;
+    }
 
 private:
     static bool holds_mutable(const Value& value) {
@@ -527,6 +538,7 @@ private:
         }
         const auto known = copies_.find(shared.address);
         if (known != copies_.end()) {
+            reused_ = true;
             return known->second;
         }
         frame_shared_ = frame_shared_ || is_frame(shared.address);
@@ -594,6 +606,7 @@ private:
     std::unordered_map<const void*, Value> copies_;
     std::size_t depth_ = 0;
     bool frame_shared_ = false;
+    bool reused_ = false;
 };
 
 // --- Changes that can be taken back -----------------------------------------------------------
@@ -742,8 +755,8 @@ public:
         if (done && importer_.frame_shared()) {
             done = tl::unexpected(unsupported("a delta that contains parts of itself"));
         }
-        if (done && (shared_ || importer_.any_shared()) && !Measure().fits(root_)) {
-            done = fail(ErrorKind::Limit, "a delta that makes the value too deep or too large");
+        if (done && (shared_ || importer_.any_shared())) {
+            done = check_extent();
         }
         if (!done) {
             undo_.take_back(root_);
@@ -799,6 +812,23 @@ private:
     // piece of a str or bytes, to scratch_.
     const Value* get(const Value& object, const PathStep& step);
 
+    Result<void> check_extent() {
+        if (!Measure(measure_steps_left_).fits(root_)) {
+            return fail(ErrorKind::Limit, "a delta that makes the value too deep or too large");
+        }
+        return {};
+    }
+
+    // After containers from the delta were put in. Only with something shared they may be in
+    // themselves now, or deeper than their path says; nothing may go down into them before it is
+    // known that they are not.
+    Result<void> check_put_in() {
+        if (importer_.depth() > 0 && (importer_.reused() || path_shared_)) {
+            return check_extent();
+        }
+        return {};
+    }
+
     // Until an item is added at the root, no path leads anywhere; at the end deepdiff raises.
     void remove_root() {
         undo_.root(root_, Value());
@@ -810,7 +840,7 @@ private:
         root_gone_ = false;
     }
 
-    // False: not to be found, which has been said.
+    // Begins with one entry of the delta. False: not to be found, which has been said.
     bool locate(const Steps& steps, std::string_view path, Place& place);
 
     // `object[key] = value`; said if it cannot be.
@@ -822,7 +852,6 @@ private:
     void remember_tuple(const Steps& steps);
 
     Result<Value> import_at(const Value& value, std::size_t steps, std::string_view path) {
-        importer_.reset_depth();
         Value result = importer_.import(value);
         if (steps + importer_.depth() > limits::kPickleDepthMax) {
             return fail(ErrorKind::Limit, "a delta that nests too deeply at " + std::string(path));
@@ -840,7 +869,9 @@ private:
     Value scratch_;
     std::deque<std::string> paths_;  // paths that are not in the delta
     bool foreign_ = false;
-    bool shared_ = false;
+    bool shared_ = false;       // a path went through a container that is in the base twice
+    bool path_shared_ = false;  // the last one did
+    std::size_t measure_steps_left_ = limits::kPickleExpandedMax;
     bool root_gone_ = false;
 };
 
@@ -902,7 +933,7 @@ const Value* Folder::get(const Value& object, const PathStep& step) {
         return nullptr;
     }
     if (&object != &root_ && &object != &scratch_ && reference_of(object).count > 1) {
-        shared_ = true;
+        shared_ = path_shared_ = true;
     }
     if (Dict* dict = object.as_dict()) {
         return find_in(*dict, step);
@@ -940,6 +971,8 @@ const Value* Folder::get(const Value& object, const PathStep& step) {
 
 bool Folder::locate(const Steps& steps, std::string_view path, Place& place) {
     place.steps = &steps;
+    path_shared_ = false;
+    importer_.reset();
     place.parent = nullptr;
     place.object = steps.empty() ? nullptr : &root_;
     if (root_gone_ && !steps.empty()) {
@@ -955,7 +988,7 @@ bool Folder::locate(const Steps& steps, std::string_view path, Place& place) {
         }
     }
     if (place.object != nullptr && steps.size() > 1 && reference_of(*place.object).count > 1) {
-        shared_ = true;
+        shared_ = path_shared_ = true;
     }
     return true;
 }
@@ -1048,6 +1081,7 @@ Result<void> Folder::change_values(const Dict& changes, bool is_type_change) {
         if (given != nullptr || !is_type_change) {
             Value value = TRY(import_at(*given, steps_.size(), path));
             TRY(set_place(place, std::move(value), path));
+            TRY(check_put_in());
             continue;
         }
         std::optional<Value> made =
@@ -1092,6 +1126,7 @@ Result<void> Folder::change_sets(const Dict& changes, bool add) {
             foreign_ = foreign_ || current->is(Type::Object);
             return raises("no set", path);
         }
+        importer_.reset();
         auto set = std::make_shared<Set>(*old);
         const Set* given = change.is(Type::FrozenSet) ? change.as_frozen_set() : change.as_set();
         const std::vector<Value>& items = change.is(Type::List)    ? change.as_list()->items
@@ -1166,6 +1201,7 @@ Result<void> Folder::apply_opcodes(std::string_view path, const List& opcodes) {
     const std::vector<Value>& old = list != nullptr ? list->items : tuple->items;
     std::vector<Value> items;
     std::size_t taken = 0;
+    bool twice = false;
     for (const Value& opcode : opcodes.items) {
         const std::vector<Value>& fields = opcode.as_object()->args.as_tuple()->items;
         const std::string& tag = *fields[0].as_str();
@@ -1176,7 +1212,7 @@ Result<void> Folder::apply_opcodes(std::string_view path, const List& opcodes) {
                 return tl::unexpected(unsupported("opcodes with places that are no ints"));
             }
             // What is taken twice is shared from now on.
-            shared_ = shared_ || *begin < taken;
+            twice = twice || *begin < taken;
             for (std::size_t i = *begin; i < *end; ++i) {
                 items.push_back(old[i]);
             }
@@ -1204,7 +1240,7 @@ Result<void> Folder::apply_opcodes(std::string_view path, const List& opcodes) {
     }
     if (list != nullptr) {
         undo_.list_assign(*list, std::move(items));
-        return {};
+        return twice ? check_extent() : check_put_in();
     }
     // deepdiff forgets what it made, and puts the tuple as it was where the path's container is.
     const Value same = *object;
@@ -1394,7 +1430,8 @@ Result<void> Folder::add_item(std::string_view path, const Steps& steps, const V
         TRY(insert_placeholder(place, path));
     }
     Value copy = TRY(import_at(value, steps.size(), path));
-    return set_place(place, std::move(copy), path);
+    TRY(set_place(place, std::move(copy), path));
+    return check_put_in();
 }
 
 // `if elem < len(obj): obj.insert(elem, None)`, whatever obj and elem are.
@@ -1578,7 +1615,7 @@ Result<void> Folder::fold_without_order(const Value& key) {
         place,
         object.is(Type::Tuple) ? Value::tuple(std::move(items)) : Value::list(std::move(items)),
         path);
-    return {};
+    return check_put_in();
 }
 
 // --- Tuples that became lists

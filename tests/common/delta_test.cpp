@@ -239,6 +239,35 @@ TEST_CASE("a value cannot get into itself") {
     CHECK(folded(dict({{"a", Value()}}), inside) == "too much");
 }
 
+TEST_CASE("a value in itself is found before anything goes down into it") {
+    const Value list = ints({1});
+    const Value at = Value::dict({{number(0), Value::list()}});
+    const Value compared =
+        dict({{"values_changed", dict({{"root['a']", change(list)}})},
+              {"iterable_item_added", dict({{"root['a'][0]", Value::list({list})}})},
+              {"iterable_items_added_at_indexes", dict({{"root['a']", at}})}});
+    CHECK(folded(dict({{"a", Value()}}), compared) == "too much");
+}
+
+TEST_CASE("a delta cannot nest its own parts without end") {
+    // Each list is put into the next, whose path is short, while that one goes deeper and deeper.
+    Pairs values;
+    Pairs added;
+    std::vector<Value> lists;
+    Value base = Value::dict();
+    for (int i = 0; i < 600; ++i) {
+        lists.push_back(ints({}));
+        base.as_dict()->set(number(i), Value());
+        values.emplace_back(text("root[" + std::to_string(i) + "]"), change(lists.back()));
+    }
+    for (std::size_t i = 1; i < lists.size(); ++i) {
+        added.emplace_back(text("root[" + std::to_string(i - 1) + "][0]"), lists[i]);
+    }
+    CHECK(folded(base, dict({{"values_changed", Value::dict(std::move(values))},
+                             {"iterable_item_added", Value::dict(std::move(added))}})) ==
+          "too much");
+}
+
 TEST_CASE("many small deltas do not nest without end") {
     Value base = ints({0});
     std::string path = "root[0]";
