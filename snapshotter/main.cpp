@@ -148,8 +148,13 @@ int run(const Settings& settings, common::io::Signals& signals, Log& log) {
         return failed(log, feed ? link.error() : feed.error(), kExitFailed);
     }
 
+    // Until it is saved, the directory does not show what was recovered.
+    const bool save_soon = recovered->restored_by_hand || recovered->from_backup;
     Mirror mirror(id, host_name() + ":" + data_dir, stored_whole(std::move(*recovered)));
     Schedule schedule(settings.save_interval, common::io::instant_now());
+    if (save_soon) {
+        schedule.request(reasons::kRecovered);
+    }
     SaveWorker worker(std::move(*store));
     Loop loop({mirror, schedule, worker, **feed, **link, signals, health.get(), log}, data_dir);
     const int exit_code = loop.run();
