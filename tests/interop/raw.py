@@ -104,6 +104,7 @@ class RawPeer:
                 chunks = self.command.recv_multipart()
                 answered |= pickle.loads(chunks[0]) in (SERVER_INFO, DISCONNECT)
         self.command.disable_monitor()
+        monitor.close()
         self.data.setsockopt(zmq.LINGER, 2000)
         self.close()
 

@@ -100,8 +100,8 @@ class Scene:
         uuid = self.alice.add({'still': 'here'})
         self.bob.wait_graph(lambda graph: uuid in graph, 'still gets nodes')
         self.bob.delete(uuid)
-        self.alice.wait_graph(lambda graph: uuid not in graph, 'still gets deletes')
         for client in (self.alice, self.bob):
+            client.wait_graph(lambda graph: uuid not in graph, 'still gets deletes')
             assert values.differences(self.graph, client.graph()) == ''
             assert not client.status()['exits']
         assert self.bob.users()['alice']['metadata'] == {'chat': 'mine'}
