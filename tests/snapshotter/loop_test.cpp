@@ -149,6 +149,11 @@ private:
     std::uint64_t wanted_from_ = 0;
 };
 
+struct Nowhere {
+    int descriptor = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    ~Nowhere() { close(descriptor); }
+};
+
 // The process, but for main's lines.
 class Running {
 public:
@@ -179,10 +184,10 @@ public:
 private:
     static int run(const std::string& directory, const std::string& feed_address,
                    const std::string& link_address, common::io::Signals& signals) {
-        const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        const Nowhere nowhere;
         const auto log = common::Log::open({.level = common::LogLevel::Debug,
                                             .file = directory + "/log.txt",
-                                            .terminal = nowhere})
+                                            .terminal = nowhere.descriptor})
                              .value();
         PosixFileSystem files;
         auto store =
@@ -207,9 +212,7 @@ private:
         Schedule schedule(Millis(3'600'000), common::io::instant_now());
         SaveWorker worker(std::move(store));
         Loop loop({mirror, schedule, worker, *feed, *link, signals, nullptr, *log}, directory);
-        const int code = loop.run();
-        close(nowhere);
-        return code;
+        return loop.run();
     }
 
     std::promise<int> code_;
