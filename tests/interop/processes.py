@@ -64,7 +64,7 @@ def free_port_block():
 def find_binary(name):
     """HOLDFAST_BUILD names the build directory; else what was built last counts."""
     given = os.environ.get('HOLDFAST_BUILD')
-    builds = [pathlib.Path(given)] if given else [ROOT / 'build' / 'dev', ROOT / 'build' / 'release']
+    builds = [ROOT / given] if given else [ROOT / 'build' / 'dev', ROOT / 'build' / 'release']
     room = name.removeprefix('holdfast-')
     found = [path for build in builds for path in (build / room / name, build / name)
              if path.is_file()]
