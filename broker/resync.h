@@ -2,13 +2,11 @@
 // The broker's side of the link: answers hellos with a verdict, serves tails and whole graphs,
 // restores at start, passes on "save now", knows what is durable. Pure.
 //
-//   hello with           | broker Restoring      | Waiting            | Uploading, Active
-//   nothing              | an empty offer        | Tail               | Whole (Tail if the ring has
-//   all) state                | an offer              | Restore, now       | in lineage and ring:
-//   Tail;
-//                        |                       |                    | in lineage, not ring:
-//                        Whole; |                       |                    | ahead, forked,
-//                        other: pin, Whole
+//   hello with | broker Restoring | Waiting      | Uploading, Active
+//   nothing    | an empty offer   | Tail         | Whole (Tail if the ring has all)
+//   state      | an offer         | Restore, now | in lineage and ring: Tail
+//              |                  |              | in lineage, not ring: Whole
+//              |                  |              | ahead, forked, other: pin, Whole
 // "state" = an initialised holding; one that is not initialised counts as nothing.
 
 #include <cstdint>
