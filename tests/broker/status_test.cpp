@@ -1,0 +1,88 @@
+#include "broker/status.h"
+
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+using namespace broker;
+using namespace common;
+
+namespace {
+
+Instant at(int ms) {
+    return Instant{Millis{ms}};
+}
+
+struct Rig {
+    Session session{SessionOptions{}};
+    Publisher publisher{1 << 20};
+    Resync resync{publisher, 1};
+    Listener listener{ListenerOptions{}};
+    Graph graph;
+    bool allow_unprotected = false;
+
+    Status status(int now) {
+        return make_status(
+            {session, graph.size(), publisher, resync, listener, 7, allow_unprotected, at(now)});
+    }
+    nlohmann::json json(int now) { return nlohmann::json::parse(status(now).json); }
+    void start_fresh() {
+        Effects effects;
+        session.start_fresh(Timeline{1}, at(0), effects);
+        publisher.start(Epoch{1}, {}, {}, WallTime{1});
+    }
+    void hello(int now) {
+        LinkEffects effects;
+        resync.on_link("peer", feed::Hello{1, "host: /data", {}}, session.state(), graph, at(now),
+                       effects);
+    }
+};
+
+}  // namespace
+
+TEST_CASE("while the session is fetched the broker is not well, and says why") {
+    Rig rig;
+    CHECK_FALSE(rig.status(0).healthy);
+    CHECK(rig.json(0)["status"] == "restoring");
+    rig.allow_unprotected = true;
+    CHECK_FALSE(rig.status(0).healthy);
+}
+
+TEST_CASE("serving is well only while a snapshotter is heard") {
+    Rig rig;
+    rig.start_fresh();
+    CHECK_FALSE(rig.status(0).healthy);
+    CHECK(rig.json(0)["status"] == "no snapshotter");
+
+    rig.hello(1000);
+    CHECK(rig.status(1000).healthy);
+    const auto json = rig.json(1500);
+    CHECK(json["status"] == "ok");
+    CHECK(json["state"] == "waiting");
+    CHECK(json["snapshotters"].size() == 1);
+    CHECK(json["snapshotters"][0]["name"] == "host: /data");
+    CHECK(json["snapshotters"][0]["silence_ms"] == 500);
+    CHECK(json["log_lines_lost"] == 7);
+    CHECK(json["unprotected"] == false);
+
+    CHECK_FALSE(rig.status(60'000).healthy);
+    CHECK(rig.json(60'000)["status"] == "no snapshotter");
+}
+
+TEST_CASE("without a snapshotter it is well if that was asked for, and it says so") {
+    Rig rig;
+    rig.allow_unprotected = true;
+    rig.start_fresh();
+    CHECK(rig.status(0).healthy);
+    CHECK(rig.json(0)["unprotected"] == true);
+}
+
+TEST_CASE("what nobody has on disk is counted in records") {
+    Rig rig;
+    rig.start_fresh();
+    rig.publisher.publish(Initialised{Timeline{1}}, "ada", WallTime{2});
+    const auto json = rig.json(0);
+    CHECK(json["position"]["seq"] == 2);
+    CHECK(json["durable"].is_null());
+    CHECK(json["records_not_durable"] == 2);
+}
