@@ -30,7 +30,8 @@ constexpr int kFeedMessagesMax = 20'000;
 Result<void> listen(broker::Listener& listener, const common::Settings& settings) {
     const std::uint16_t port = settings.port;
     TRY(listener.listen(broker::Channel::Command, settings.bind, port));
-    TRY(listener.listen(broker::Channel::Data, settings.bind, static_cast<std::uint16_t>(port + 1)));
+    TRY(listener.listen(broker::Channel::Data, settings.bind,
+                        static_cast<std::uint16_t>(port + 1)));
     TRY(listener.listen(broker::Channel::Heartbeat, settings.bind,
                         static_cast<std::uint16_t>(port + 2)));
     return {};

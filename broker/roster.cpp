@@ -11,7 +11,9 @@ std::string Client::label() const {
     return name.empty() ? where : "'" + common::log_text(name) + "' (" + where + ")";
 }
 
-Client& Roster::client(ClientId id) { return clients_.try_emplace(id, id).first->second; }
+Client& Roster::client(ClientId id) {
+    return clients_.try_emplace(id, id).first->second;
+}
 
 Client* Roster::find(ClientId id) {
     const auto found = clients_.find(id);
@@ -19,9 +21,9 @@ Client* Roster::find(ClientId id) {
 }
 
 Client* Roster::member(const common::UserName& name) const {
-    const auto found =
-        std::find_if(members_.begin(), members_.end(),
-                     [&](const Client* candidate) { return candidate->name == name; });
+    const auto found = std::find_if(members_.begin(), members_.end(), [&](const Client* candidate) {
+        return candidate->name == name;
+    });
     return found == members_.end() ? nullptr : *found;
 }
 
@@ -30,7 +32,9 @@ void Roster::add_member(Client& client) {
     members_.push_back(&client);
 }
 
-void Roster::remove_member(Client& client) { std::erase(members_, &client); }
+void Roster::remove_member(Client& client) {
+    std::erase(members_, &client);
+}
 
 void Roster::forget(ClientId id) {
     const auto found = clients_.find(id);

@@ -26,7 +26,9 @@ constexpr std::size_t kEarlyRightsMax = 10'000;
 
 }  // namespace
 
-void Session::touch(const NodeId& id, Instant now) { touched_[id] = now; }
+void Session::touch(const NodeId& id, Instant now) {
+    touched_[id] = now;
+}
 
 void Session::bury(const NodeId& id) {
     if (tombstones_.insert(id).second) {
@@ -66,8 +68,8 @@ void Session::put_node(Client& from, wire::PutNode message, const wire::Encoded&
     }
 }
 
-void Session::commit(Client& from, wire::Commit message, const wire::Encoded& original,
-                     Instant now, Effects& effects) {
+void Session::commit(Client& from, wire::Commit message, const wire::Encoded& original, Instant now,
+                     Effects& effects) {
     const NodeId id = message.id;
     common::Mutation mutation =
         common::PatchNode{std::move(message.id), std::move(message.dependencies),
@@ -86,12 +88,11 @@ void Session::commit(Client& from, wire::Commit message, const wire::Encoded& or
         return;
     }
     if (applied->fold.skipped > 0) {
-        effects.emplace_back(
-            Log{Log::Level::Debug, "Commit of " + from.label() + " for node " +
-                                       common::log_text(id) + ": " +
-                                       std::to_string(applied->fold.skipped) +
-                                       " entries skipped, as every client does: " +
-                                       common::log_text(applied->fold.first_skipped)});
+        effects.emplace_back(Log{Log::Level::Debug,
+                                 "Commit of " + from.label() + " for node " + common::log_text(id) +
+                                     ": " + std::to_string(applied->fold.skipped) +
+                                     " entries skipped, as every client does: " +
+                                     common::log_text(applied->fold.first_skipped)});
     }
     ++counters_.commits;
     publish(std::move(mutation), from.name, effects);
@@ -103,7 +104,8 @@ void Session::relay(const Client& from, const NodeId& id, const wire::Encoded& o
                     Instant now, Effects& effects) {
     Send send{{}, Channel::Data, original};
     for (Client* member : roster_.members()) {
-        if (member != &from && member->takes_data() && member->outbox.note_data(id, original, now)) {
+        if (member != &from && member->takes_data() &&
+            member->outbox.note_data(id, original, now)) {
             send.to.push_back(member->id);
         }
     }
@@ -121,8 +123,8 @@ void Session::relay_graph_command(const std::vector<NodeId>& ids, const wire::En
     }
 }
 
-void Session::delete_node(Client& from, const wire::Delete& deletion,
-                          const wire::Encoded& original, Instant now, Effects& effects) {
+void Session::delete_node(Client& from, const wire::Delete& deletion, const wire::Encoded& original,
+                          Instant now, Effects& effects) {
     // Also for a node that is not there (yet): its Node may be on its way, and the client that asks
     // removes its own only when the echo arrives.
     bury(deletion.id);
@@ -202,8 +204,7 @@ void Session::repair(Client& client, Instant now, Effects& effects) {
     std::sort(doubtful.begin(), doubtful.end());  // the same effects, whatever the hash order
     mend(client, doubtful, now, effects);
     effects.emplace_back(Log{Log::Level::Info, client.label() + " is brought up to date: " +
-                                                   node_count(doubtful.size()) +
-                                                   " in doubt"});
+                                                   node_count(doubtful.size()) + " in doubt"});
 }
 
 void Session::tick_edits(Instant now, Effects& effects) {

@@ -30,8 +30,7 @@ void Session::upload_init(Client& from, const wire::UploadInit& init, Instant no
     if (state_ != BrokerState::Waiting) {
         from.outbox.command(wire::upload_state("REJECTED"), effects);
         from.phase = Phase::Lobby;
-        effects.emplace_back(Log{Log::Level::Info, "Upload of " + from.label() +
-                                                       " rejected: " +
+        effects.emplace_back(Log{Log::Level::Info, "Upload of " + from.label() + " rejected: " +
                                                        (upload_ ? "another one is running"
                                                                 : "there is a session already")});
         if (state_ == BrokerState::Active) {
@@ -99,8 +98,8 @@ void Session::complete_upload(Client& from, Instant now, Effects& effects) {
     from.phase = Phase::Settling;
     from.settled_at.reset();
     from.outbox.command(wire::upload_state("DONE"), effects);
-    effects.emplace_back(Log{Log::Level::Info, "Session initialised by " + from.label() + ": " +
-                                                   node_count(received)});
+    effects.emplace_back(Log{
+        Log::Level::Info, "Session initialised by " + from.label() + ": " + node_count(received)});
     send_states(true, effects);
     for (Client* member : roster_.members()) {
         if (member != &from && member->present() && member->phase == Phase::Lobby) {
@@ -111,10 +110,10 @@ void Session::complete_upload(Client& from, Instant now, Effects& effects) {
 
 void Session::abort_upload(const std::string& why, Effects& effects) {
     const Client* by = roster_.find(upload_->by);
-    effects.emplace_back(Log{Log::Level::Warning,
-                             "Upload of " + (by != nullptr ? by->label() : "a client") +
-                                 " broken off after " + node_count(upload_->received) + ": " + why +
-                                 ". The next client may initialise the session"});
+    effects.emplace_back(
+        Log{Log::Level::Warning, "Upload of " + (by != nullptr ? by->label() : "a client") +
+                                     " broken off after " + node_count(upload_->received) + ": " +
+                                     why + ". The next client may initialise the session"});
     upload_.reset();
     common::Mutation mutation = common::Cleared{};
     const auto applied = graph_.apply(mutation);

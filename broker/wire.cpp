@@ -74,7 +74,7 @@ Result<Message> decode_commit(const Chunks& chunks) {
     commit.id = TRY(common::read_node_id(chunks[1].view()));
     commit.dependencies = TRY(common::Dependencies::read(chunks[2]));
     commit.delta = chunks[3];
-    commit.parsed = TRY(common::read_pickle(chunks[3]));
+    commit.parsed = TRY(common::read_pickle(chunks[3], common::PickleUse::Delta));
     return commit;
 }
 
@@ -170,7 +170,7 @@ Result<Message> decode_command(Type type, const Chunks& chunks) {
         chunks[2].size() > common::limits::kUserMetadataBytesMax) {
         return common::fail(common::ErrorKind::Limit, "user metadata is too big");
     }
-    const Value data = TRY(common::read_pickle(chunks[2]));
+    const Value data = TRY(common::read_pickle(chunks[2], common::PickleUse::Plain));
     switch (type) {
         case Type::Delete: {
             const std::string* id = data.as_str();
@@ -205,7 +205,9 @@ Encoded encode_command(Type type, const Value& data) {
         pickled_type(type), Bytes(std::string(common::kOwnerServer)), common::write_pickle(data)});
 }
 
-Value text(std::string_view characters) { return Value::str(characters); }
+Value text(std::string_view characters) {
+    return Value::str(characters);
+}
 
 Value id_list(const std::vector<common::NodeId>& ids) {
     std::vector<Value> items;
@@ -230,7 +232,7 @@ Result<Type> decode_type(const Chunks& chunks) {
         if (first.size() > 32) {
             return bad_input("the type of a message is not a small int");
         }
-        const Value value = TRY(common::read_pickle(chunks[0]));
+        const Value value = TRY(common::read_pickle(chunks[0], common::PickleUse::Plain));
         number = value.as_int().value_or(0);
     }
     if (number < static_cast<int>(Type::Commit) ||
@@ -256,7 +258,9 @@ Result<Message> decode(const Chunks& chunks, Channel channel) {
     return decode_command(type, chunks);
 }
 
-Encoded auth_reply(std::string_view reply) { return encode_command(Type::Auth, text(reply)); }
+Encoded auth_reply(std::string_view reply) {
+    return encode_command(Type::Auth, text(reply));
+}
 
 Encoded disconnect(std::string_view reason) {
     return encode_command(Type::Disconnect, Value::dict({{text("reason"), text(reason)}}));
@@ -291,13 +295,17 @@ Encoded set_node(const common::NodePtr& node) {
 }
 
 Encoded right(const std::vector<common::NodeId>& ids, const common::UserName& owner) {
-    return encode_command(Type::Right,
-                          Value::dict({{text("uuid"), id_list(ids)}, {text("owner"), text(owner)}}));
+    return encode_command(
+        Type::Right, Value::dict({{text("uuid"), id_list(ids)}, {text("owner"), text(owner)}}));
 }
 
-Encoded delete_node(const common::NodeId& id) { return encode_command(Type::Delete, text(id)); }
+Encoded delete_node(const common::NodeId& id) {
+    return encode_command(Type::Delete, text(id));
+}
 
-Encoded node(const common::Node& node) { return std::make_shared<const Chunks>(node.chunks()); }
+Encoded node(const common::Node& node) {
+    return std::make_shared<const Chunks>(node.chunks());
+}
 
 Encoded clients_state(const std::vector<ClientState>& states) {
     std::vector<std::pair<Value, Value>> users;

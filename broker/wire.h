@@ -81,8 +81,9 @@ struct Metadata {
 };
 struct RequestServerInfo {};
 
-using Message = std::variant<Commit, PutNode, Delete, Right, RequestCatalog, Get, JoinDone, UploadInit,
-                             UploadNode, UploadEnd, Auth, Kick, Metadata, RequestServerInfo>;
+using Message =
+    std::variant<Commit, PutNode, Delete, Right, RequestCatalog, Get, JoinDone, UploadInit,
+                 UploadNode, UploadEnd, Auth, Kick, Metadata, RequestServerInfo>;
 
 // Commit and Node are known on the data channel only, all others on the command channel only.
 common::Result<Message> decode(const common::Chunks& chunks, Channel channel);

@@ -290,7 +290,7 @@ Result<Graph::State::Parsed*> Graph::State::parse(Entry& entry) {
         return entry.parsed.get();
     }
     auto parsed = std::make_unique<Parsed>();
-    parsed->value = TRY(read_pickle(entry.node->data));
+    parsed->value = TRY(read_pickle(entry.node->data, PickleUse::Plain));
     parsed->bytes = common::memory_bytes(parsed->value);
     recent.push_front(&entry);
     parsed->recent = recent.begin();
@@ -363,7 +363,7 @@ Result<Applied> Graph::State::on(const PatchNode& patch) {
     Entry& entry = *found->second;
     Value read;
     if (!patch.parsed) {
-        read = TRY(read_pickle(patch.delta));
+        read = TRY(read_pickle(patch.delta, PickleUse::Delta));
     }
     const Value& delta = patch.parsed ? *patch.parsed : read;
     Applied applied;

@@ -61,7 +61,7 @@ Result<void> check_node_type(const Bytes& chunk) {
     if (chunk.view() == kPickledNodeType) {
         return {};
     }
-    const Value type = TRY(read_pickle(chunk));
+    const Value type = TRY(read_pickle(chunk, PickleUse::Plain));
     if (type.as_int() != 2) {
         return bad_input("the chunks are not a Node's: type " + repr(type, 40));
     }
@@ -89,7 +89,7 @@ bool is_utf8(std::string_view bytes) {
 }
 
 Result<Dependencies> Dependencies::read(Bytes pickled) {
-    const Value value = TRY(read_pickle(pickled));
+    const Value value = TRY(read_pickle(pickled, PickleUse::Plain));
     if (value.is_none()) {
         return Dependencies{std::move(pickled), std::nullopt};
     }
@@ -147,7 +147,7 @@ Result<Node> read_node(const Chunks& chunks) {
     node.id = TRY(read_node_id(chunks[1].view()));
     node.owner = TRY(read_user_name(chunks[2].view()));
     node.dependencies = TRY(Dependencies::read(chunks[3]));
-    const Value data = TRY(read_pickle(chunks[4]));
+    const Value data = TRY(read_pickle(chunks[4], PickleUse::Plain));
     TRY(check_node_data(data));
     node.data = chunks[4];
     return node;

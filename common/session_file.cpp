@@ -301,7 +301,7 @@ Result<SessionStamp> read_stamp(const Value& value, GraphCopy& graph) {
 Result<Value> users_value(const GraphCopy& graph) {
     std::vector<std::pair<Value, Value>> users;
     for (const auto& [name, pickled] : graph.metadata) {
-        Value metadata = TRY(read_pickle(pickled));
+        Value metadata = TRY(read_pickle(pickled, PickleUse::Plain));
         users.emplace_back(Value::str(name),
                            Value::dict({{Value::str("id"), Value::str(name)},
                                         {Value::str("admin"), Value::boolean(false)},
@@ -439,7 +439,7 @@ Result<std::vector<NodePtr>> read_nodes(const Value& value, Memory memory) {
 
 Result<SessionFile> read_session(const Bytes& file, Memory memory) {
     const Bytes pickle(TRY(gunzip(file.view())));
-    const Value session = TRY(read_pickle(pickle));
+    const Value session = TRY(read_pickle(pickle, PickleUse::Plain));
     const Value* nodes = session.find("nodes");
     if (nodes == nullptr) {
         return bad_input("it is not a session file: no 'nodes'");

@@ -202,8 +202,8 @@ void Mirror::say_hello(Instant now, MirrorEffects& effects) {
     const bool offered = state_.graph.initialised() && beat_ &&
                          (beat_->state == feed::BrokerState::Restoring ||
                           beat_->state == feed::BrokerState::Waiting);
-    effects.emplace_back(SendLink{feed::Hello{
-        snapshotter_, name_, distrusted_ && !offered ? std::nullopt : holding()}});
+    effects.emplace_back(SendLink{
+        feed::Hello{snapshotter_, name_, distrusted_ && !offered ? std::nullopt : holding()}});
 }
 
 void Mirror::lose_step(Instant now, MirrorEffects& effects) {
@@ -417,6 +417,9 @@ void Mirror::on_tick(Instant now, MirrorEffects& effects) {
 }
 
 void Mirror::on_saved(const Position& position, common::WallTime saved, MirrorEffects& effects) {
+    if (distrusted_) {
+        return;  // kept, but not to be relied on
+    }
     durable_ = feed::Durable{position, saved};
     if (!lost_) {
         effects.emplace_back(SendLink{*durable_});

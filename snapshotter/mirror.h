@@ -70,7 +70,7 @@ public:
                  common::Instant now, MirrorEffects& effects);
     void on_link(common::feed::LinkMessage message, common::Instant now, MirrorEffects& effects);
     void on_tick(common::Instant now, MirrorEffects& effects);
-    // A save of `position` is on disk.
+    // A save of `position` is on disk. It is called durable unless our own state is in doubt.
     void on_saved(const common::Position& position, common::WallTime saved, MirrorEffects& effects);
     // The answer to a WantSave with a request.
     void on_save_answered(std::uint64_t request, bool ok, std::string text, MirrorEffects& effects);

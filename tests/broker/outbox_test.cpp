@@ -16,8 +16,7 @@ using common::Millis;
 const Instant kStart{Millis{1'000'000}};
 
 broker::wire::Encoded message(std::string_view text) {
-    return std::make_shared<const common::Chunks>(
-        common::Chunks{common::Bytes::copy_of(text)});
+    return std::make_shared<const common::Chunks>(common::Chunks{common::Bytes::copy_of(text)});
 }
 
 // The first chunk of each Send, in order; an empty Right (three chunks) is "-".

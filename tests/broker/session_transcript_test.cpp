@@ -23,8 +23,12 @@ using common::Bytes;
 using common::Chunks;
 using common::Value;
 
-Bytes text_bytes(std::string_view text) { return Bytes::copy_of(text); }
-Value text(std::string_view characters) { return Value::str(characters); }
+Bytes text_bytes(std::string_view text) {
+    return Bytes::copy_of(text);
+}
+Value text(std::string_view characters) {
+    return Value::str(characters);
+}
 Bytes type_chunk(broker::wire::Type type) {
     return common::write_pickle(Value::integer(static_cast<int>(type)));
 }
@@ -88,16 +92,15 @@ private:
         return options;
     }
 
-    static ClientId client(const Words& words) {
-        return ClientId{std::stoull(words.at(0))};
-    }
+    static ClientId client(const Words& words) { return ClientId{std::stoull(words.at(0))}; }
 
     static std::vector<Channel> channels(const std::string& which) {
         if (which == "all") {
             return {Channel::Command, Channel::Data, Channel::Heartbeat};
         }
         return {which == "command" ? Channel::Command
-                                   : which == "data" ? Channel::Data : Channel::Heartbeat};
+                : which == "data"  ? Channel::Data
+                                   : Channel::Heartbeat};
     }
 
     void say(const Words& words, Channel channel, Chunks chunks) {
@@ -115,8 +118,8 @@ private:
             words.named.contains("deps") ? text_list(words.named.at("deps")) : Value::list();
         return {type_chunk(broker::wire::Type::Node), text_bytes(id),
                 text_bytes(words.named_or("owner", "COMMON")), common::write_pickle(dependencies),
-                common::write_pickle(Value::dict(
-                    {{text("type_id"), text("Mesh")}, {text("v"), text(words.named_or("v", "0"))}}))};
+                common::write_pickle(Value::dict({{text("type_id"), text("Mesh")},
+                                                  {text("v"), text(words.named_or("v", "0"))}}))};
     }
 
     void perform(const std::string& verb, const Words& words) {
@@ -137,8 +140,8 @@ private:
                 session_.on_closed(client(words), channel, "closed by the peer", now_, effects_);
             }
         } else if (verb == "sent") {
-            session_.on_sent(client(words), channels(words.at(1)).front(),
-                             std::stoull(words.at(2)), now_);
+            session_.on_sent(client(words), channels(words.at(1)).front(), std::stoull(words.at(2)),
+                             now_);
         } else if (verb == "login") {
             login(words);
         } else if (verb == "info") {
@@ -279,7 +282,8 @@ private:
                 return "UserLeft " + m.name + " (" + m.reason + ")";
             }
             std::string operator()(const common::SetMetadata& m) {
-                return "SetMetadata " + m.name + " " + common::repr(*common::read_pickle(m.metadata));
+                return "SetMetadata " + m.name + " " +
+                       common::repr(*common::read_pickle(m.metadata));
             }
         };
         return "publish " + std::visit(Name(), publish.mutation);

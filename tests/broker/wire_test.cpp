@@ -12,9 +12,15 @@ using common::Bytes;
 using common::Chunks;
 using common::Value;
 
-Bytes bytes(std::string_view text) { return Bytes::copy_of(text); }
-Value text(std::string_view characters) { return Value::str(characters); }
-Bytes pickled(const Value& value) { return common::write_pickle(value); }
+Bytes bytes(std::string_view text) {
+    return Bytes::copy_of(text);
+}
+Value text(std::string_view characters) {
+    return Value::str(characters);
+}
+Bytes pickled(const Value& value) {
+    return common::write_pickle(value);
+}
 
 Chunks command(Type type, const Value& data) {
     return {pickled(Value::integer(static_cast<int>(type))), bytes("ada"), pickled(data)};
@@ -40,8 +46,8 @@ TEST_CASE("what breaks a real client does not pass") {
     CHECK_FALSE(accepted(command(Type::Delete, Value::list({text("n1")}))));
 
     const auto right = [](Value ids, Value owner) {
-        return command(Type::Right,
-                       Value::dict({{text("uuid"), std::move(ids)}, {text("owner"), std::move(owner)}}));
+        return command(Type::Right, Value::dict({{text("uuid"), std::move(ids)},
+                                                 {text("owner"), std::move(owner)}}));
     };
     CHECK(accepted(right(Value::list(), text("COMMON"))));
     CHECK(accepted(right(Value::list({text("n1")}), text("ada"))));
@@ -59,8 +65,7 @@ TEST_CASE("what breaks a real client does not pass") {
     CHECK_FALSE(accepted(node(Value(), kMesh, ""), Channel::Data));
     CHECK_FALSE(accepted(node(Value(), Value::list()), Channel::Data));
     CHECK_FALSE(accepted(node(Value(), Value::dict()), Channel::Data));
-    CHECK_FALSE(
-        accepted(node(Value(), Value::dict({{text("type_id"), Value()}})), Channel::Data));
+    CHECK_FALSE(accepted(node(Value(), Value::dict({{text("type_id"), Value()}})), Channel::Data));
 }
 
 TEST_CASE("edits belong on the data connection, all else on the command connection") {
@@ -69,8 +74,8 @@ TEST_CASE("edits belong on the data connection, all else on the command connecti
 }
 
 TEST_CASE("what only a server says is refused") {
-    for (const Type type : {Type::Command, Type::Config, Type::Disconnect,
-                            Type::UpdateClientsState}) {
+    for (const Type type :
+         {Type::Command, Type::Config, Type::Disconnect, Type::UpdateClientsState}) {
         CHECK_FALSE(accepted(command(type, Value::dict())));
     }
 }
@@ -83,8 +88,8 @@ TEST_CASE("numbers of chunks and types") {
     CHECK_FALSE(accepted(command(static_cast<Type>(-1), text("n1"))));
     CHECK_FALSE(accepted({pickled(text("4")), bytes("ada"), pickled(text("n1"))}));
     // Other protocols write the same type with other bytes.
-    CHECK(accepted({bytes(std::string_view("\x80\x02K\x04.", 5)), bytes("ada"),
-                    pickled(text("n1"))}));
+    CHECK(accepted(
+        {bytes(std::string_view("\x80\x02K\x04.", 5)), bytes("ada"), pickled(text("n1"))}));
 }
 
 TEST_CASE("an Auth as the addon sends it") {
