@@ -291,7 +291,7 @@ void Loop::restore(RestoredGraph restored, Instant now) {
                                 ": " + std::to_string(restored.whole.graph.nodes.size()) +
                                 " nodes at " + common::to_string(holding.position));
     send_record(publisher_.start(common::Epoch{common::io::random_id()}, holding.position,
-                                 holding.lineage, wall_time()));
+                                 holding.lineage, wall_time(), holding.last_mutation));
     session_.restore(common::Graph(std::move(restored.whole.graph)), now, effects_);
     perform(now);
     send_beat(false);

@@ -283,7 +283,8 @@ std::optional<Piece> Resync::tail_piece(Stream& stream) const {
     piece.stream = stream.number;
     piece.number = stream.next_piece++;
     std::size_t bytes = 0;
-    while (stream.next <= publisher_.position().seq && bytes < limits::kWholePieceBytes) {
+    while (stream.next <= publisher_.position().seq && bytes < limits::kWholePieceBytes &&
+           piece.records.size() < limits::kPieceItemsMax) {
         const common::feed::Frames* record = publisher_.record_at(stream.next);
         if (record == nullptr) {
             return std::nullopt;

@@ -41,33 +41,6 @@ void update(XXH3_state_t& state, std::string_view text) {
     XXH3_128bits_update(&state, text.data(), text.size());
 }
 
-// Adds the hashes of the nodes, in order, then `finish`es with what else a graph is.
-class Digest {
-public:
-    Digest() { XXH3_128bits_reset(&state_); }
-    void add(const Hash128& node) {
-        update(state_, node.high);
-        update(state_, node.low);
-        ++nodes_;
-    }
-    Hash128 finish(const std::map<UserName, Bytes>& metadata, bool initialised, Timeline timeline) {
-        update(state_, nodes_);
-        update(state_, metadata.size());
-        for (const auto& [name, bytes] : metadata) {
-            update(state_, name);
-            update(state_, bytes.view());
-        }
-        update(state_, initialised ? 1 : 0);
-        update(state_, number(timeline));
-        const XXH128_hash_t hash = XXH3_128bits_digest(&state_);
-        return {hash.high64, hash.low64};
-    }
-
-private:
-    XXH3_state_t state_;
-    std::uint64_t nodes_ = 0;
-};
-
 // Whether a path begins with a plain quoted key other than 'type_id': root['name'], not root,
 // root[0] or root['a\x62'].
 bool leaves_type_id(std::string_view path) {
@@ -122,12 +95,33 @@ Result<FoldReport> fold_node_data(Value& base, const Value& delta) {
 
 }  // namespace
 
-Hash128 GraphCopy::digest() const {
-    Digest digest;
-    for (const NodePtr& node : nodes) {
-        digest.add(node->hash());
+Hash128 digest_of(const std::vector<Hash128>& nodes, const std::map<UserName, Bytes>& metadata,
+                  bool initialised, Timeline timeline) {
+    XXH3_state_t state;
+    XXH3_128bits_reset(&state);
+    update(state, nodes.size());
+    for (const Hash128& node : nodes) {
+        update(state, node.high);
+        update(state, node.low);
     }
-    return digest.finish(metadata, initialised, timeline);
+    update(state, metadata.size());
+    for (const auto& [name, bytes] : metadata) {
+        update(state, name);
+        update(state, bytes.view());
+    }
+    update(state, initialised ? 1 : 0);
+    update(state, number(timeline));
+    const XXH128_hash_t hash = XXH3_128bits_digest(&state);
+    return {hash.high64, hash.low64};
+}
+
+Hash128 GraphCopy::digest() const {
+    std::vector<Hash128> hashes;
+    hashes.reserve(nodes.size());
+    for (const NodePtr& node : nodes) {
+        hashes.push_back(node->hash());
+    }
+    return digest_of(hashes, metadata, initialised, timeline);
 }
 
 struct Graph::State {
@@ -566,11 +560,12 @@ GraphCopy Graph::copy() {
 }
 
 Hash128 Graph::digest() {
-    Digest digest;
+    std::vector<Hash128> hashes;
+    hashes.reserve(size());
     for (State::Entry& entry : state_->order) {
-        digest.add(state_->current_hash(entry));
+        hashes.push_back(state_->current_hash(entry));
     }
-    return digest.finish(state_->metadata, state_->initialised, state_->timeline);
+    return digest_of(hashes, state_->metadata, state_->initialised, state_->timeline);
 }
 
 std::size_t Graph::memory_bytes() const {

@@ -20,6 +20,10 @@
 
 namespace common {
 
+// The digest of a graph, from Node::hash of its nodes in their order and all else that it is.
+Hash128 digest_of(const std::vector<Hash128>& nodes, const std::map<UserName, Bytes>& metadata,
+                  bool initialised, Timeline timeline);
+
 // A consistent copy of a graph: pointers to nodes that never change. May go to another thread.
 struct GraphCopy {
     std::vector<NodePtr> nodes;

@@ -47,6 +47,7 @@ inline constexpr std::size_t kRingBytesMax = 256_MiB;         // recent records 
 inline constexpr std::size_t kFeedBytesUnheardMax = 256_MiB;
 inline constexpr std::size_t kEarlyRecordsBytesMax = 64_MiB;  // live records kept during a resync
 inline constexpr std::size_t kWholePieceBytes = 1_MiB;        // about; a piece holds at least a node
+inline constexpr std::size_t kPieceItemsMax = 2'000;          // nodes or records of a piece
 inline constexpr std::size_t kWholeCredit = 16;               // pieces under way
 inline constexpr std::int64_t kBeatMs = 250;
 inline constexpr std::int64_t kBrokerLostMs = 2'000;

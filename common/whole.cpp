@@ -34,14 +34,16 @@ std::optional<feed::Piece> WholeSender::next() {
         piece.head = feed::WholeHead{holding_, graph_.metadata};
     }
     std::size_t bytes = 0;
-    while (next_node_ < graph_.nodes.size() && bytes < limits::kWholePieceBytes) {
+    while (next_node_ < graph_.nodes.size() && bytes < limits::kWholePieceBytes &&
+           piece.nodes.size() < limits::kPieceItemsMax) {
         bytes += bytes_of(*graph_.nodes[next_node_]);
         piece.nodes.push_back(graph_.nodes[next_node_]);
+        hashes_.push_back(graph_.nodes[next_node_]->hash());
         ++next_node_;
     }
     if (next_node_ == graph_.nodes.size()) {
         piece.last = true;
-        piece.digest = graph_.digest();
+        piece.digest = digest_of(hashes_, graph_.metadata, graph_.initialised, graph_.timeline);
         finished_ = true;
     }
     --credit_;
@@ -73,7 +75,10 @@ Result<std::optional<Whole>> WholeReceiver::on_piece(feed::Piece piece) {
     if (piece.nodes.size() > limits::kNodesMax - nodes.size()) {
         return fail(ErrorKind::Limit, "a whole graph of more nodes than we take");
     }
-    std::move(piece.nodes.begin(), piece.nodes.end(), std::back_inserter(nodes));
+    for (NodePtr& node : piece.nodes) {
+        hashes_.push_back(node->hash());
+        nodes.push_back(std::move(node));
+    }
     if (!piece.last) {
         return std::nullopt;
     }
@@ -87,7 +92,8 @@ Result<std::optional<Whole>> WholeReceiver::on_piece(feed::Piece piece) {
             return bad_input("a node comes twice: " + node->id);
         }
     }
-    if (piece.digest != whole_.graph.digest()) {
+    if (piece.digest != digest_of(hashes_, whole_.graph.metadata, whole_.graph.initialised,
+                                  whole_.graph.timeline)) {
         return bad_input("a whole graph does not have the digest that it came with");
     }
     return std::move(whole_);

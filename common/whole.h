@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "common/feed.h"
 #include "common/graph.h"
@@ -28,6 +29,7 @@ private:
     std::uint64_t credit_ = 0;
     std::uint64_t number_ = 0;
     std::size_t next_node_ = 0;
+    std::vector<Hash128> hashes_;  // of the nodes sent: hashing is spread over the pieces
     bool finished_ = false;
 };
 
@@ -50,6 +52,7 @@ private:
     std::uint64_t stream_;
     std::uint64_t next_number_ = 0;
     Whole whole_;
+    std::vector<Hash128> hashes_;
 };
 
 }  // namespace common

@@ -86,6 +86,15 @@ TEST_CASE("an empty graph and a big node are one piece each") {
     CHECK(pieces_of(some_graph(2, 3 * limits::kWholePieceBytes)).size() == 2);
 }
 
+TEST_CASE("a piece of tiny nodes is bounded in their number") {
+    const auto pieces = pieces_of(some_graph(4'001, 0));
+    for (const feed::Piece& piece : pieces) {
+        CHECK(piece.nodes.size() <= limits::kPieceItemsMax);
+    }
+    CHECK(pieces.size() == 3);
+    CHECK(receive(pieces));
+}
+
 TEST_CASE("no piece without credit") {
     WholeSender sender(5, some_graph(300, 10'000), some_holding());
     CHECK_FALSE(sender.next());
