@@ -361,7 +361,9 @@ def test_client_that_takes_too_long_is_disconnected_with_a_reason(make_server, n
     for number in range(80):
         large.append(alice.add({'bytes': random.Random(number).randbytes(600_000)}))
         carol.wait_status(lambda status: status['nodes'] == len(CONTENTS) + len(large), 'has it')
-    carol.wait_status(lambda status: status['users'] == ['alice', 'carol'], 'sees that bob is gone')
+    # Long before the timeout.
+    carol.wait_status(lambda status: status['users'] == ['alice', 'carol'], 'sees that bob is gone',
+                      deadline=20)
     bob.process.send_signal(signal.SIGCONT)
     reason = bob.wait_exit()
     assert 'Server lost' not in reason, reason
