@@ -2,8 +2,8 @@
 
 A report, not a test. Needs the virtual environment of tests/interop and a release build:
 
-    meson setup build/release --buildtype release
-    ninja -C build/release holdfast-broker holdfast-snapshotter tests/bench/relay_load \
+    meson setup build/bench --buildtype=release -Dwerror=false -Dtests=true
+    ninja -C build/bench holdfast-broker holdfast-snapshotter tests/bench/relay_load \
           tests/bench/bare_relay
     build/venv/bin/python tests/bench/bench.py
 
@@ -294,7 +294,7 @@ def measure_saves(report, session, running):
 def main():
     global OPTIONS
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--build', type=pathlib.Path, default=processes.ROOT / 'build' / 'release')
+    parser.add_argument('--build', type=pathlib.Path, default=processes.ROOT / 'build' / 'bench')
     parser.add_argument('--seconds', type=int, default=5, help='of each measurement')
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--rate', type=int, default=500, help='commits a second for latencies')
