@@ -45,11 +45,11 @@ T take_value(Result<T>&& result) {
 }  // namespace common
 
 // TRY(expression): the value of a Result, or return its error to the caller.
-#define TRY(...)                                                                  \
-    __extension__({                                                               \
-        auto try_result_ = (__VA_ARGS__);                                         \
-        if (!try_result_) [[unlikely]] {                                          \
+#define TRY(...)                                                                      \
+    __extension__({                                                                   \
+        auto try_result_ = (__VA_ARGS__);                                             \
+        if (!try_result_) [[unlikely]] {                                              \
             return ::tl::unexpected<::common::Error>(std::move(try_result_).error()); \
-        }                                                                         \
-        ::common::take_value(std::move(try_result_));                             \
+        }                                                                             \
+        ::common::take_value(std::move(try_result_));                                 \
     })

@@ -14,9 +14,9 @@ namespace common {
 
 }  // namespace common
 
-#define VERIFY(...)                                                     \
-    do {                                                                \
-        if (!(__VA_ARGS__)) [[unlikely]] {                              \
-            ::common::verify_failed(#__VA_ARGS__, __FILE__, __LINE__);  \
-        }                                                               \
+#define VERIFY(...)                                                    \
+    do {                                                               \
+        if (!(__VA_ARGS__)) [[unlikely]] {                             \
+            ::common::verify_failed(#__VA_ARGS__, __FILE__, __LINE__); \
+        }                                                              \
     } while (false)
