@@ -33,13 +33,13 @@ enum class Timeline : std::uint64_t {};
 
 // The number of a record. It goes on counting over the epochs of a lineage. Zero: before the first.
 enum class Seq : std::uint64_t {};
-
+// clang-format off: one line each
 constexpr std::uint64_t number(Epoch value) { return static_cast<std::uint64_t>(value); }
 constexpr std::uint64_t number(Timeline value) { return static_cast<std::uint64_t>(value); }
 constexpr std::uint64_t number(Seq value) { return static_cast<std::uint64_t>(value); }
 constexpr std::int64_t number(WallTime value) { return static_cast<std::int64_t>(value); }
 constexpr Seq next(Seq value) { return Seq{number(value) + 1}; }
-
+// clang-format on
 // 128 bits of XXH3: guards against accidents, not against enemies (feed and link are ours).
 struct Hash128 {
     std::uint64_t high = 0;

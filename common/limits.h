@@ -5,11 +5,11 @@
 #include <cstdint>
 
 namespace common::limits {
-
+// clang-format off: one line each
 constexpr std::size_t operator""_KiB(unsigned long long n) { return n << 10; }
 constexpr std::size_t operator""_MiB(unsigned long long n) { return n << 20; }
 constexpr std::size_t operator""_GiB(unsigned long long n) { return n << 30; }
-
+// clang-format on
 // Client messages. The largest chunk the framed reference server takes is 512 MiB.
 inline constexpr std::size_t kMessageBytesMax = 512_MiB;
 inline constexpr std::size_t kMessageChunksMax = 16;          // a Node has 5, the most of all
