@@ -33,7 +33,7 @@ enum class Timeline : std::uint64_t {};
 
 // The number of a record. It goes on counting over the epochs of a lineage. Zero: before the first.
 enum class Seq : std::uint64_t {};
-// clang-format off: one line each
+// clang-format off
 constexpr std::uint64_t number(Epoch value) { return static_cast<std::uint64_t>(value); }
 constexpr std::uint64_t number(Timeline value) { return static_cast<std::uint64_t>(value); }
 constexpr std::uint64_t number(Seq value) { return static_cast<std::uint64_t>(value); }

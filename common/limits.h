@@ -5,20 +5,20 @@
 #include <cstdint>
 
 namespace common::limits {
-// clang-format off: one line each
+// clang-format off
 constexpr std::size_t operator""_KiB(unsigned long long n) { return n << 10; }
 constexpr std::size_t operator""_MiB(unsigned long long n) { return n << 20; }
 constexpr std::size_t operator""_GiB(unsigned long long n) { return n << 30; }
 // clang-format on
 // Client messages. The largest chunk the framed reference server takes is 512 MiB.
 inline constexpr std::size_t kMessageBytesMax = 512_MiB;
-inline constexpr std::size_t kMessageChunksMax = 16;          // a Node has 5, the most of all
+inline constexpr std::size_t kMessageChunksMax = 16;  // a Node has 5, the most of all
 inline constexpr std::size_t kMessageBytesMaxBeforeLogin = 64_KiB;
-inline constexpr std::size_t kIdentityBytesMax = 255;         // RFC 23
-inline constexpr std::size_t kCommandBytesMax = 8_KiB;        // of ZMTP itself: READY, PING
+inline constexpr std::size_t kIdentityBytesMax = 255;   // RFC 23
+inline constexpr std::size_t kCommandBytesMax = 8_KiB;  // of ZMTP itself: READY, PING
 inline constexpr std::size_t kNodeIdBytesMax = 255;
 inline constexpr std::size_t kUserNameBytesMax = 255;
-inline constexpr std::size_t kUserMetadataBytesMax = 1_MiB;   // all of one user's, pickled
+inline constexpr std::size_t kUserMetadataBytesMax = 1_MiB;  // all of one user's, pickled
 inline constexpr std::size_t kMessagesPerTurnMax = 1000;
 
 // Connections.
@@ -28,10 +28,10 @@ inline constexpr std::int64_t kHandshakeMsMax = 10'000;
 inline constexpr std::size_t kConnectionsMax = 20'000;
 
 // Pickles.
-inline constexpr std::size_t kPickleDepthMax = 256;           // also bounds recursion over a Value
+inline constexpr std::size_t kPickleDepthMax = 256;  // also bounds recursion over a Value
 inline constexpr std::size_t kPickleMemoMax = 4'000'000;
-inline constexpr std::size_t kPickleIntBytesMax = 4096;       // one int
-inline constexpr std::size_t kPickleExpandedMax = 16'000'000; // values, a shared one counts each time
+inline constexpr std::size_t kPickleIntBytesMax = 4096;        // one int
+inline constexpr std::size_t kPickleExpandedMax = 16'000'000;  // values as expanded
 
 // The graph.
 inline constexpr std::size_t kNodesMax = 1'000'000;
@@ -42,13 +42,13 @@ inline constexpr std::size_t kTombstonesMax = 100'000;
 inline constexpr std::size_t kSessionFileInflatedBytesMax = 32_GiB;
 
 // Feed and link.
-inline constexpr std::size_t kRingBytesMax = 256_MiB;         // recent records a TAIL can be cut from
+inline constexpr std::size_t kRingBytesMax = 256_MiB;  // recent records a TAIL can be cut from
 // PUB counts messages, not bytes: so much goes out without a word from any snapshotter, then none.
 inline constexpr std::size_t kFeedBytesUnheardMax = 256_MiB;
 inline constexpr std::size_t kEarlyRecordsBytesMax = 64_MiB;  // live records kept during a resync
-inline constexpr std::size_t kWholePieceBytes = 1_MiB;        // about; a piece holds at least a node
-inline constexpr std::size_t kPieceItemsMax = 2'000;          // nodes or records of a piece
-inline constexpr std::size_t kWholeCredit = 16;               // pieces under way
+inline constexpr std::size_t kWholePieceBytes = 1_MiB;  // about; a piece holds at least a node
+inline constexpr std::size_t kPieceItemsMax = 2'000;    // nodes or records of a piece
+inline constexpr std::size_t kWholeCredit = 16;         // pieces under way
 inline constexpr std::int64_t kBeatMs = 250;
 inline constexpr std::int64_t kBrokerLostMs = 2'000;
 inline constexpr std::size_t kLineageMax = 10'000;
@@ -56,9 +56,9 @@ inline constexpr std::size_t kLineageMax = 10'000;
 // Log and health.
 inline constexpr std::size_t kLogLineBytesMax = 4_KiB;
 inline constexpr std::size_t kLogFileBytesMax = 10_MiB;
-inline constexpr std::size_t kLogFilesMax = 5;                // old ones beside the present one
+inline constexpr std::size_t kLogFilesMax = 5;  // old ones beside the present one
 inline constexpr std::size_t kHttpRequestBytesMax = 16_KiB;
-inline constexpr std::int64_t kHttpRequestMsMax = 2'000;      // from connecting to the answer
+inline constexpr std::int64_t kHttpRequestMsMax = 2'000;  // from connecting to the answer
 inline constexpr std::size_t kHttpThreads = 4;
 
 static_assert(kMessageBytesMaxBeforeLogin < kMessageBytesMax);
