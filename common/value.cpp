@@ -300,7 +300,7 @@ bool equal(const Value& a, const Value& b) {
     }
     if (const Set* set = any_set(a)) {
         const Set* other = any_set(b);
-        return other != nullptr && equal_sets(*set, *other);
+        return other != nullptr && (other == set || equal_sets(*set, *other));
     }
     if (a.type() != b.type()) {
         return false;

@@ -133,6 +133,36 @@ TEST_CASE("items of lists are inserted in the order of their indexes, removed fr
     CHECK(folded(ints({1, 2, 3}), removed) == "[2]");
 }
 
+TEST_CASE("many items of one container at once are as one by one") {
+    std::vector<std::int64_t> numbers;
+    Pairs keys;
+    for (std::int64_t i = 0; i < 30; ++i) {
+        numbers.push_back(i);
+        keys.emplace_back(number(i), number(i));
+    }
+    const auto paths = [](const std::vector<std::int64_t>& places, std::int64_t more) {
+        Pairs items;
+        for (const std::int64_t place : places) {
+            items.emplace_back(text("root[" + std::to_string(place) + "]"), number(place + more));
+        }
+        return Value::dict(std::move(items));
+    };
+    const std::vector<std::int64_t> most = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12,
+                                            13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 29, 40};
+    const Value removed = dict({{"iterable_item_removed", paths(most, 0)}});
+    CHECK(folded(ints(numbers), removed) == "[23, 24, 25, 26, 27, 28]");
+    const Value keys_removed = dict({{"dictionary_item_removed", paths(most, 0)}});
+    CHECK(folded(Value::dict(keys), keys_removed) ==
+          "{23: 23, 24: 24, 25: 25, 26: 26, 27: 27, 28: 28}");
+    const Value added =
+        dict({{"iterable_item_added", paths({0, 2, 3, 4, 5, 6, 7, 9, 12, 20}, 100)}});
+    CHECK(folded(ints({1, 2, 3}), added, 2) == "[100, 1, 102, 103, 104, 105, 106, 107, 2, 109, 3]");
+    // Nothing of it remains when something later raises.
+    const Value raises = dict({{"iterable_item_removed", paths(most, 0)},
+                               {"dictionary_item_removed", dict({{"root['a']", number(1)}})}});
+    CHECK(folded(ints(numbers), raises) == "raises");
+}
+
 TEST_CASE("an item that has moved is removed where it is nearest") {
     CHECK(folded(ints({5, 1, 2, 5}), delta("iterable_item_removed", "root[2]", number(5))) ==
           "[5, 1, 2]");

@@ -287,6 +287,7 @@ class Crafted:
     def __init__(self, rng, base):
         self.rng = rng
         self.paths = ["root"]
+        self.values = {}
         self.walk(base, "root", 0)
 
     def walk(self, value, path, depth):
@@ -300,6 +301,7 @@ class Crafted:
             children = []
         for key, item in children:
             self.paths.append(f"{path}[{key}]")
+            self.values[f"{path}[{key}]"] = item
             self.walk(item, f"{path}[{key}]", depth + 1)
 
     def path(self):
@@ -314,13 +316,19 @@ class Crafted:
     def items(self, make, most=3):
         count = 40 if self.rng.chance(40) else self.rng.random.randrange(1, most + 1)
         items = {self.path(): make() for _ in range(count)}
+        if self.rng.chance(5):  # many of one container
+            path = self.rng.random.choice(self.paths)
+            keys = self.rng.random.sample(range(-1 if self.rng.chance(4) else 0, 25), 15)
+            for key in keys:
+                there = self.values.get(f"{path}[{key}]", 0)
+                items[f"{path}[{key}]"] = make() if self.rng.chance(20) else make(there)
         if not self.rng.chance(4):
             items.pop("root", None)
         return items
 
     def delta(self):
         rng = self.rng
-        value = lambda: rng.value(2)  # noqa: E731
+        value = lambda there=None: rng.value(2) if there is None else there  # noqa: E731
         types = [str, int, float, bool, list, tuple, dict, set, frozenset, bytes, type(None), complex]
         opcode = lambda: Opcode(  # noqa: E731
             rng.random.choice(["equal", "replace", "insert", "delete"]), rng.random.randrange(-1, 4),
@@ -328,19 +336,19 @@ class Crafted:
             rng.random.choice([None, [value()], [value(), value()], []]))
         type_change = lambda: {"old_type": int, "new_type": rng.random.choice(types)}  # noqa: E731
         actions = {
-            "values_changed": lambda: {"new_value": value()},
-            "type_changes": lambda: type_change() if rng.chance(2) else
+            "values_changed": lambda there=None: {"new_value": value()},
+            "type_changes": lambda there=None: type_change() if rng.chance(2) else
             {**type_change(), "new_value": value()},
             "dictionary_item_added": value, "dictionary_item_removed": value,
             "iterable_item_added": value, "iterable_item_removed": value,
             "attribute_added": value, "attribute_removed": value,
-            "set_item_added": lambda: {rng.hashable()}, "set_item_removed": lambda: {rng.hashable()},
-            "_iterable_opcodes": lambda: [opcode() for _ in range(rng.random.randrange(4))],
+            "set_item_added": lambda there=None: {rng.hashable()}, "set_item_removed": lambda there=None: {rng.hashable()},
+            "_iterable_opcodes": lambda there=None: [opcode() for _ in range(rng.random.randrange(4))],
             "iterable_items_added_at_indexes":
-                lambda: {rng.random.randrange(5): value() for _ in range(2)},
+                lambda there=None: {rng.random.randrange(5): value() for _ in range(2)},
             "iterable_items_removed_at_indexes":
-                lambda: {rng.random.randrange(5): value() for _ in range(2)},
-            "iterable_item_moved": lambda: {"new_path": self.path(), "value": value()},
+                lambda there=None: {rng.random.randrange(5): value() for _ in range(2)},
+            "iterable_item_moved": lambda there=None: {"new_path": self.path(), "value": value()},
         }
         delta = {}
         for _ in range(rng.random.randrange(1, 4)):
@@ -360,6 +368,9 @@ def make_case(seed):
         old = rng.value(flat=9)
     kind = seed % 4
     if kind == 3:
+        if isinstance(old, dict) and rng.chance(2):
+            old["long"] = [rng.random.randrange(3) if rng.chance(2) else rng.leaf() for _ in range(20)]
+            old["wide"] = {key: rng.leaf() for key in range(20)}
         return old, Crafted(rng, old).delta()
     new = rng.edited(old)
     delta = diffed(rng, old, new)

@@ -1,0 +1,229 @@
+#include "common/delta_folder.h"
+
+#include <algorithm>
+
+#include "common/delta_items.h"
+
+namespace common {
+
+using Type = Value::Type;
+
+Result<FoldReport> Folder::run() {
+    Result<void> done = fold();
+    if (done && root_gone_) {
+        done = raises("the root was removed", "the end");
+    }
+    if (done && foreign_) {
+        done = tl::unexpected(unsupported("a path through a value that is not plain"));
+    }
+    if (done && importer_.frame_shared()) {
+        done = tl::unexpected(unsupported("a delta that contains parts of itself"));
+    }
+    if (done && (shared_ || importer_.any_shared())) {
+        done = check_extent();
+    }
+    if (!done) {
+        undo_.take_back(root_);
+        return tl::unexpected(std::move(done).error());
+    }
+    return std::move(report_);
+}
+
+Result<void> Folder::fold() {
+    if (actions_.values_changed != nullptr) {
+        TRY(change_values(*actions_.values_changed, false));
+    }
+    if (actions_.set_item_added != nullptr) {
+        TRY(change_sets(*actions_.set_item_added, true));
+    }
+    if (actions_.set_item_removed != nullptr) {
+        TRY(change_sets(*actions_.set_item_removed, false));
+    }
+    if (actions_.type_changes != nullptr) {
+        TRY(change_values(*actions_.type_changes, true));
+    }
+    if (actions_.iterable_opcodes != nullptr) {
+        TRY(apply_opcodes(*actions_.iterable_opcodes));
+    }
+    TRY(remove_items());
+    TRY(add_items());
+    TRY(fold_without_order());
+    if (actions_.dictionary_item_added != nullptr) {
+        for (const auto& entry : actions_.dictionary_item_added->entries()) {
+            if (path_of(entry) == nullptr) {
+                skip("nothing found", kLostPath);
+                continue;
+            }
+            TRY(parse_delta_path(*path_of(entry), steps_));
+            TRY(add_item(*path_of(entry), steps_, entry.value, false));
+        }
+    }
+    if (actions_.dictionary_item_removed != nullptr) {
+        std::vector<PathItem> items = TRY(path_items(actions_.dictionary_item_removed));
+        TRY(remove_items(items));
+    }
+    if (actions_.attribute_added != nullptr) {
+        std::vector<PathItem> items = TRY(path_items(actions_.attribute_added));
+        TRY(add_sorted(items, false));
+    }
+    if (actions_.attribute_removed != nullptr) {
+        std::vector<PathItem> items = TRY(path_items(actions_.attribute_removed));
+        TRY(remove_items(items));
+    }
+    return restore_tuples();
+}
+
+const Value* Folder::get(const Value& object, const PathStep& step) {
+    if (is_foreign(object)) {
+        foreign_ = true;
+        return nullptr;
+    }
+    if (step.attribute) {
+        const Value name = step.value();
+        foreign_ = foreign_ || (name.as_str() != nullptr && is_attribute(*name.as_str()));
+        return nullptr;
+    }
+    if (&object != &root_ && &object != &scratch_ && reference_of(object).count > 1) {
+        shared_ = path_shared_ = true;
+    }
+    return item_of(object, step, scratch_);
+}
+
+bool Folder::locate(const Steps& steps, std::string_view path, Place& place) {
+    place.steps = &steps;
+    path_shared_ = false;
+    importer_.reset();
+    place.parent = nullptr;
+    place.object = steps.empty() ? nullptr : &root_;
+    if (root_gone_ && !steps.empty()) {
+        skip("nothing found", path);
+        return false;
+    }
+    for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
+        place.parent = place.object;
+        place.object = get(*place.object, steps[i]);
+        if (place.object == nullptr) {
+            skip("nothing found", path);
+            return false;
+        }
+    }
+    if (place.object != nullptr && steps.size() > 1 && reference_of(*place.object).count > 1) {
+        shared_ = path_shared_ = true;
+    }
+    return true;
+}
+
+void Folder::set_item(const Value& object, const PathStep& step, Value value,
+                      std::string_view path) {
+    if (is_foreign(object)) {
+        foreign_ = true;
+        return;
+    }
+    if (!step.attribute) {
+        if (Dict* dict = object.as_dict()) {
+            undo_.dict_set(*dict, step, std::move(value));
+            return;
+        }
+        if (List* list = object.as_list()) {
+            const Index index = index_of(step);
+            const std::size_t place = place_in(list->items.size(), index);
+            if (place != kNowhere) {
+                undo_.list_set(*list, place, std::move(value));
+                return;
+            }
+            if (index.kind == Index::Kind::Place &&
+                index.number == static_cast<std::int64_t>(list->items.size())) {
+                undo_.list_insert(*list, list->items.size(), std::move(value));
+                return;
+            }
+        }
+    }
+    skip("cannot set an item", path);
+}
+
+void Folder::replace_object(const Place& place, Value value, std::string_view path) {
+    if (place.parent == nullptr) {
+        undo_.root(root_, std::move(value));
+    } else {
+        set_item(*place.parent, (*place.steps)[place.steps->size() - 2], std::move(value), path);
+    }
+}
+
+void Folder::remember_tuple(const Steps& steps) {
+    Steps prefix(steps.begin(), steps.end() - 1);
+    std::size_t hash = prefix.size();
+    for (const PathStep& step : prefix) {
+        hash = hash * 31 + common::hash(step.value());
+    }
+    const auto [begin, end] = tuple_by_hash_.equal_range(hash);
+    const bool known = std::any_of(begin, end, [&](const auto& entry) {
+        const Steps& other = tuples_[entry.second];
+        return std::equal(other.begin(), other.end(), prefix.begin(), prefix.end(),
+                          [](const PathStep& a, const PathStep& b) { return equal(a, b); });
+    });
+    if (!known) {
+        tuple_by_hash_.emplace(hash, tuples_.size());
+        tuples_.push_back(std::move(prefix));
+    }
+}
+
+Result<void> Folder::set_place(const Place& place, Value value, std::string_view path) {
+    if (place.is_root()) {
+        set_root(std::move(value));
+        return {};
+    }
+    if (const Tuple* tuple = place.object->as_tuple()) {
+        remember_tuple(*place.steps);
+        const Value list = Value::list(tuple->items);
+        undo_.keep(list);
+        replace_object(place, list, path);
+        set_item(list, place.last(), std::move(value), path);
+        return {};
+    }
+    set_item(*place.object, place.last(), std::move(value), path);
+    return {};
+}
+
+void Folder::skip(const char* why, std::string_view path) {
+    if (report_.skipped++ == 0) {
+        report_.first_skipped = std::string(why) + " at " + std::string(path);
+    }
+}
+
+Result<void> Folder::raises(const char* why, std::string_view path) {
+    return bad_input("deepdiff raises: " + std::string(why) + " at " + std::string(path));
+}
+
+Result<void> Folder::check_extent() {
+    if (!Measure(measure_steps_left_).fits(root_)) {
+        return fail(ErrorKind::Limit, "a delta that makes the value too deep or too large");
+    }
+    return {};
+}
+
+Result<void> Folder::check_put_in() {
+    if (importer_.depth() > 0 && (importer_.reused() || path_shared_)) {
+        return check_extent();
+    }
+    return {};
+}
+
+void Folder::remove_root() {
+    undo_.root(root_, Value());
+    root_gone_ = true;
+}
+
+void Folder::set_root(Value value) {
+    undo_.root(root_, std::move(value));
+    root_gone_ = false;
+}
+
+Result<Value> Folder::import_at(const Value& value, std::size_t steps, std::string_view path) {
+    Value result = importer_.import(value);
+    if (steps + importer_.depth() > limits::kPickleDepthMax) {
+        return fail(ErrorKind::Limit, "a delta that nests too deeply at " + std::string(path));
+    }
+    return result;
+}
+
+}  // namespace common
