@@ -106,6 +106,7 @@ struct Listener::Entry {
     std::string retire_reason;  // Retiring
     std::size_t retire_bytes_left = kRetiringBytesMax;
     ConnectionId successor{};  // Held, until this one is gone
+    bool too_slow = false;     // Retiring
     bool opened = false;
     bool paused = false;
     bool blocked = false;  // the kernel takes no more
@@ -388,6 +389,7 @@ void Listener::sweep(Instant now, std::vector<Incoming>& out) {
             Millis promised = connection.framing().silence_max();
             if (connection.stalled_for(now) >= Millis(options_.stall_ms_max)) {
                 ++counters_.stalled;
+                entry->too_slow = true;
                 retire(*entry, "took nothing for " + std::to_string(options_.stall_ms_max) +
                                    " ms with messages waiting for it");
             } else if (promised > Millis(0) && !entry->paused &&
@@ -513,6 +515,7 @@ bool Listener::send(Channel channel, std::string_view identity, const EncodedMes
     if (!entry->connection.enqueue(message)) {
         if (entry->connection.write_failure().empty()) {
             ++counters_.overflowed;
+            entry->too_slow = true;
             retire(*entry,
                    "outgoing queue full (" + std::to_string(options_.queue_bytes_max) + " bytes)");
         }
@@ -624,7 +627,8 @@ Incoming Listener::event(Incoming::Kind kind, const Entry& entry, std::string re
             entry.connection.peer(),
             {},
             std::move(reason),
-            entry.connection.statistics()};
+            entry.connection.statistics(),
+            entry.too_slow};
 }
 
 void Listener::add_ready(Entry& entry) {

@@ -43,6 +43,7 @@ struct Incoming {
     common::Chunks chunks;  // Message
     std::string reason;     // Closed, Refused
     ConnectionStatistics statistics;  // Closed: what had been handed over, and what had not
+    bool too_slow = false;  // Closed by us: its queue was full, or it took nothing for too long
 };
 
 struct ListenerOptions {

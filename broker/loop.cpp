@@ -167,8 +167,8 @@ void Loop::take_clients(Instant now) {
                                     std::move(event.chunks), now, effects_);
                 break;
             case Incoming::Kind::Closed:
-                session_.on_closed(client_of(event.identity), event.channel, event.reason, now,
-                                   effects_);
+                session_.on_closed(client_of(event.identity), event.channel, event.reason,
+                                   event.too_slow, now, effects_);
                 break;
             case Incoming::Kind::Refused:
                 write(Log::Level::Debug, "Connection of " + event.peer + " on the " +

@@ -192,8 +192,8 @@ void Session::repair_if_wanted(Client& client, Instant now, Effects& effects) {
     }
 }
 
-void Session::on_closed(ClientId id, Channel channel, const std::string& reason, Instant now,
-                        Effects& effects) {
+void Session::on_closed(ClientId id, Channel channel, const std::string& reason, bool too_slow,
+                        Instant now, Effects& effects) {
     Client* client = roster_.find(id);
     if (client == nullptr) {
         return;
@@ -208,7 +208,15 @@ void Session::on_closed(ClientId id, Channel channel, const std::string& reason,
                 client->needs_repair = true;
                 client->lost_since = now;
             }
-            if (channel == Channel::Command) {
+            if (too_slow) {
+                effects.emplace_back(
+                    Log{Log::Level::Warning, client->label() +
+                                                 " is too slow: " + common::log_text(reason) +
+                                                 ". It gets everything when it joins again"});
+                throw_out(*client, "too much was waiting for you: join again to get it all",
+                          effects);
+                leave(*client, "too slow", false, now, effects);
+            } else if (channel == Channel::Command) {
                 detach(*client, reason, now, effects);
             }
         }

@@ -54,9 +54,10 @@ public:
     // One message. If the present state does not allow it, nothing changes.
     void on_message(ClientId client, Channel channel, common::Chunks chunks, common::Instant now,
                     Effects& effects);
-    // All that had come on the connection was given to on_message before.
-    void on_closed(ClientId client, Channel channel, const std::string& reason, common::Instant now,
-                   Effects& effects);
+    // All that had come on the connection was given to on_message before. `too_slow`: we closed it
+    // because the client does not take what is for it, so it is told and thrown out.
+    void on_closed(ClientId client, Channel channel, const std::string& reason, bool too_slow,
+                   common::Instant now, Effects& effects);
     // The kernel has taken `total` messages of the present connection so far.
     void on_sent(ClientId client, Channel channel, std::uint64_t total, common::Instant now);
     // Time has passed. Wanted every 10 ms while `wants_ticks`, else every 100 ms.

@@ -137,7 +137,8 @@ private:
             }
         } else if (verb == "close") {
             for (const Channel channel : channels(words.at(1))) {
-                session_.on_closed(client(words), channel, "closed by the peer", now_, effects_);
+                session_.on_closed(client(words), channel, "closed by the peer",
+                                   words.named.contains("slow"), now_, effects_);
             }
         } else if (verb == "sent") {
             session_.on_sent(client(words), channels(words.at(1)).front(), std::stoull(words.at(2)),
