@@ -18,6 +18,7 @@ int exit_code_of_child(Body body) {
     const pid_t child = fork();
     REQUIRE(child >= 0);
     if (child == 0) {
+        std::signal(SIGHUP, SIG_DFL);  // also where the tests run under nohup
         _exit(body());
     }
     int status = 0;
