@@ -14,7 +14,8 @@ using common::feed::BrokerState;
 constexpr common::Millis kSnapshotterSilence{5'000};
 
 nlohmann::json position_json(const common::Position& position) {
-    return {{"epoch", common::number(position.epoch)},
+    // 64-bit numbers are texts: scripts read JSON numbers as floats.
+    return {{"epoch", common::hex({common::number(position.epoch), 0}).substr(0, 16)},
             {"seq", common::number(position.seq)},
             {"chain", common::hex(position.chain)}};
 }

@@ -324,10 +324,8 @@ void Loop::perform(PinBackup effect, Instant) {
 }
 
 void Loop::perform(WantSave effect, Instant) {
-    if (effect.request == 0) {
-        parts_.schedule.request(effect.reason);
-    } else {
-        parts_.schedule.request(reasons::manual(effect.reason), effect.request);
+    parts_.schedule.request(effect.reason, effect.request);
+    if (effect.request != 0) {
         parts_.schedule.hurry();
     }
 }
