@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "broker/status.h"
+#include "common/io/clock.h"
 #include "common/io/random.h"
 #include "common/limits.h"
 #include "common/verify.h"
@@ -29,15 +30,6 @@ constexpr Millis kLastWords{2'000};
 // So many turns without anything to read, and all that had been sent is taken.
 constexpr std::size_t kQuietTurns = 3;
 constexpr std::size_t kLinkMessagesPerTurn = 200;
-
-Instant now_instant() {
-    return std::chrono::time_point_cast<Millis>(std::chrono::steady_clock::now());
-}
-
-common::WallTime wall_time() {
-    const auto since = std::chrono::system_clock::now().time_since_epoch();
-    return common::WallTime{std::chrono::duration_cast<Millis>(since).count()};
-}
 
 SessionOptions session_options(const common::Settings& settings) {
     SessionOptions options;
@@ -79,7 +71,7 @@ Loop::Loop(const common::Settings& settings, common::Log& log, common::io::Signa
       session_(session_options(settings)) {}
 
 common::Result<Loop::End> Loop::run() {
-    started_ = now_instant();
+    started_ = common::io::instant_now();
     write(Log::Level::Info, "Waiting for the snapshotter, to go on from the saved session");
     while (!end_) {
         std::array<common::io::PollItem, 3> items;
@@ -87,7 +79,7 @@ common::Result<Loop::End> Loop::run() {
         items[1].socket = &link_;
         items[2].descriptor = listener_.epoll_descriptor();
         TRY(common::io::poll(items, wait_for()));
-        turn(now_instant());
+        turn(common::io::instant_now());
     }
     return *end_;
 }
@@ -238,7 +230,7 @@ void Loop::perform(Instant now) {
 
 void Loop::perform(Publish& publish) {
     VERIFY(publisher_.started());
-    send_record(publisher_.publish(publish.mutation, publish.user, wall_time()));
+    send_record(publisher_.publish(publish.mutation, publish.user, common::io::wall_now()));
 }
 
 void Loop::perform(const Send& send) {
@@ -291,7 +283,7 @@ void Loop::restore(RestoredGraph restored, Instant now) {
                                 ": " + std::to_string(restored.whole.graph.nodes.size()) +
                                 " nodes at " + common::to_string(holding.position));
     send_record(publisher_.start(common::Epoch{common::io::random_id()}, holding.position,
-                                 holding.lineage, wall_time(), holding.last_mutation));
+                                 holding.lineage, common::io::wall_now(), holding.last_mutation));
     session_.restore(common::Graph(std::move(restored.whole.graph)), now, effects_);
     perform(now);
     send_beat(false);
@@ -299,7 +291,8 @@ void Loop::restore(RestoredGraph restored, Instant now) {
 
 void Loop::start_fresh(Instant now) {
     const std::uint64_t id = common::io::random_id();
-    send_record(publisher_.start(common::Epoch{id}, common::Position{}, {}, wall_time()));
+    send_record(
+        publisher_.start(common::Epoch{id}, common::Position{}, {}, common::io::wall_now()));
     session_.start_fresh(common::Timeline{id}, now, effects_);
     perform(now);
     send_beat(false);

@@ -489,25 +489,8 @@ private:
     std::unordered_map<const void*, Value> copies_;
 };
 
-// Whether a copy may share `value` because nothing in it can change.
-bool is_frozen(const Value& value) {
-    switch (value.type()) {
-        case Value::Type::ByteArray:
-        case Value::Type::List:
-        case Value::Type::Dict:
-        case Value::Type::Set:
-        case Value::Type::Object:
-            return false;
-        case Value::Type::Tuple:
-            return std::all_of(value.as_tuple()->items.begin(), value.as_tuple()->items.end(),
-                               is_frozen);
-        default:
-            return true;  // a frozenset holds hashable items only
-    }
-}
-
 Value DeepCopy::copy(const Value& value) {
-    if (is_frozen(value)) {
+    if (is_hashable(value)) {  // nothing in it can change, so it may be shared
         return value;
     }
     // Only what somebody else refers to as well can turn up again.
