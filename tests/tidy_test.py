@@ -25,7 +25,8 @@ ROOMS = {
         resync framing zmtp framed connection listener status options loop main""",
     "snapshotter": """
         storage/file_system storage/posix_file_system storage/file_names storage/atomic_file
-        storage/metadata retention storage/store
+        storage/metadata storage/packing storage/sqlite storage/history_segment
+        storage/history_reader storage/history retention storage/store
         restore_server schedule mirror stopping save_worker status options
         commands/save_now loop main""",
 }
@@ -38,9 +39,9 @@ LIBRARIES = {
     r"httplib\.h": ["common/io/http_server.cpp"],
     r"msgpack(/.*)?(\.hpp|\.h)": ["common/feed.cpp", "common/whole.cpp"],
     r"nlohmann/.*": ["broker/status.cpp", "snapshotter/status.cpp", "snapshotter/storage/metadata.cpp"],
-    r"sqlite3\.h": ["snapshotter/storage/history.cpp"],
+    r"sqlite3\.h": ["snapshotter/storage/sqlite.cpp"],
     r"tl/expected\.hpp": ["common/result.h"],
-    r"zlib\.h": ["common/session_file.cpp"],
+    r"zlib\.h": ["common/session_file.cpp", "snapshotter/storage/packing.cpp"],
     # The rim: everything else knows no socket, no file and no signal.
     r"sys/(socket|epoll|eventfd|signalfd|timerfd|file|stat|resource)\.h|netinet/.*|arpa/.*"
     r"|netdb\.h|fcntl\.h|unistd\.h|poll\.h|dirent\.h|csignal|signal\.h|fstream|filesystem|random": [

@@ -12,6 +12,7 @@ namespace {
 constexpr std::string_view kSnapshotPrefix = "snapshot_";
 constexpr std::string_view kPinnedPrefix = "pinned_";
 constexpr std::string_view kSuffix = ".db";
+constexpr std::string_view kSegmentSuffix = ".sqlite";
 constexpr std::string_view kTemporaryPrefix = ".";
 constexpr std::string_view kTemporarySuffix = ".holdfast-tmp";
 
@@ -107,6 +108,19 @@ std::optional<Backup> parse_backup(std::string_view name) {
     return rest == kSuffix && name_of(backup) == name ? std::optional(backup) : std::nullopt;
 }
 
+std::string segment_name(std::uint64_t number) {
+    std::string digits = std::to_string(number);
+    digits.insert(0, digits.size() < 6 ? 6 - digits.size() : 0, '0');
+    return digits + std::string(kSegmentSuffix);
+}
+
+std::optional<std::uint64_t> parse_segment(std::string_view name) {
+    std::uint64_t number = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+    return error == std::errc() && name == segment_name(number) ? std::optional(number)
+                                                                : std::nullopt;
+}
+
 std::string temporary(std::string_view name) {
     return std::string(kTemporaryPrefix) + std::string(name) + std::string(kTemporarySuffix);
 }
@@ -118,7 +132,8 @@ bool is_temporary(std::string_view name) {
     }
     const std::string_view target = name.substr(
         kTemporaryPrefix.size(), name.size() - kTemporaryPrefix.size() - kTemporarySuffix.size());
-    return target == kSession || target == kMetadata || parse_backup(target).has_value();
+    return target == kSession || target == kMetadata || parse_backup(target).has_value() ||
+           parse_segment(target).has_value();
 }
 
 std::string join(std::string_view directory, std::string_view name) {

@@ -3,6 +3,7 @@
 // them, and compare as they stand: no time zone is asked again when a name is read.
 
 #include <compare>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@ inline constexpr const char* kSession = "session_snapshot.db";
 inline constexpr const char* kMetadata = "session_metadata.json";
 inline constexpr const char* kBackups = "backups";
 inline constexpr const char* kQuarantine = "quarantine";
+inline constexpr const char* kHistory = "history";
 inline constexpr const char* kLock = ".lock";
 
 // A moment on the clock on the wall.
@@ -44,6 +46,10 @@ struct Backup {
 std::string name_of(const Backup& backup);
 // None: not a name that we give.
 std::optional<Backup> parse_backup(std::string_view name);
+
+// history/NNNNNN.sqlite, six digits or more. None: not a name that we give.
+std::string segment_name(std::uint64_t number);
+std::optional<std::uint64_t> parse_segment(std::string_view name);
 
 // The file that becomes `name` when it is complete, in the same directory.
 std::string temporary(std::string_view name);

@@ -1,6 +1,8 @@
 #include "tests/support/sim_file_system.h"
 
 #include <algorithm>
+#include <random>
+#include <vector>
 
 namespace support {
 
@@ -13,10 +15,58 @@ using snapshotter::FileLock;
 using snapshotter::WritableFile;
 
 struct SimFileSystem::Inode {
+    // One write, or a cut if it is empty.
+    struct Change {
+        std::size_t offset = 0;
+        std::string bytes;
+        void apply(std::string& to) const {
+            if (bytes.empty() || to.size() < offset) {
+                to.resize(offset);
+            }
+            to.replace(offset, bytes.size(), bytes);
+        }
+    };
+
     std::uint64_t number = 0;
     std::int64_t modified = 0;
     std::string bytes;
     std::string synced;
+    std::vector<Change> unsynced = {};  // what leads from `synced` to `bytes`
+
+    void change(std::size_t offset, std::string_view with) {
+        unsynced.push_back({offset, std::string(with)});
+        unsynced.back().apply(bytes);
+    }
+    void sync() {
+        synced = bytes;
+        unsynced.clear();
+    }
+
+    // What is found after a power failure.
+    std::string survivor(Loss loss, std::mt19937_64& random) const {
+        if (loss == Loss::Nothing || loss == Loss::Names) {
+            return bytes;
+        }
+        std::string found = synced;
+        if (loss == Loss::HalfTheBytes && !unsynced.empty()) {
+            const std::size_t half = unsynced.size() / 2;
+            for (std::size_t i = 0; i < half; ++i) {
+                unsynced[i].apply(found);
+            }
+            Change torn = unsynced[half];
+            if (!torn.bytes.empty()) {
+                torn.bytes.resize(std::max<std::size_t>(1, torn.bytes.size() / 2));
+                torn.apply(found);
+            }
+        } else if (loss == Loss::SomeBytes) {
+            for (const Change& change : unsynced) {
+                if (random() % 2 == 0) {
+                    change.apply(found);
+                }
+            }
+        }
+        return found;
+    }
 };
 
 namespace {
@@ -93,7 +143,8 @@ public:
             return fail(ErrorKind::Io, "no space left on device");
         }
         const bool is_last = state_->operations == state_->last_operation;
-        inode_->bytes.append(bytes.substr(0, is_last ? bytes.size() / 2 : bytes.size()));
+        inode_->change(inode_->bytes.size(),
+                       bytes.substr(0, is_last ? (bytes.size() + 1) / 2 : bytes.size()));
         inode_->modified = ++state_->clock;
         return state_->end();
     }
@@ -101,13 +152,64 @@ public:
     Result<void> sync() override {
         TRY(check_life());
         TRY(state_->begin());
-        inode_->synced = inode_->bytes;
+        inode_->sync();
         return state_->end();
     }
 
 private:
     Result<void> check_life() const {
         return life_ == state_->life ? Result<void>() : fail(ErrorKind::Io, "from before a crash");
+    }
+
+    std::shared_ptr<State> state_;
+    std::shared_ptr<Inode> inode_;
+    std::uint64_t life_;
+};
+
+class SimFileSystem::RandomFile : public SimRandomFile {
+public:
+    RandomFile(std::shared_ptr<State> state, std::shared_ptr<Inode> inode)
+        : state_(std::move(state)), inode_(std::move(inode)), life_(state_->life) {}
+
+    Result<void> write(std::uint64_t offset, std::string_view bytes) override {
+        TRY(begin());
+        if (state_->full) {
+            return fail(ErrorKind::Io, "no space left on device");
+        }
+        const bool is_last = state_->operations == state_->last_operation;
+        inode_->change(offset, bytes.substr(0, is_last ? (bytes.size() + 1) / 2 : bytes.size()));
+        inode_->modified = ++state_->clock;
+        return state_->end();
+    }
+    Result<void> truncate(std::uint64_t size) override {
+        TRY(begin());
+        inode_->change(size, {});
+        inode_->modified = ++state_->clock;
+        return state_->end();
+    }
+    Result<void> sync() override {
+        TRY(begin());
+        inode_->sync();
+        return state_->end();
+    }
+    Result<std::string> read(std::uint64_t offset, std::size_t size) override {
+        TRY(check_life());
+        return offset < inode_->bytes.size() ? inode_->bytes.substr(offset, size) : std::string();
+    }
+    Result<std::uint64_t> size() override {
+        TRY(check_life());
+        return inode_->bytes.size();
+    }
+    std::uint64_t number() const override { return inode_->number; }
+
+private:
+    Result<void> check_life() const {
+        return life_ == state_->life && !state_->dead ? Result<void>()
+                                                      : fail(ErrorKind::Io, "from before a crash");
+    }
+    Result<void> begin() {
+        TRY(check_life());
+        return state_->begin();
     }
 
     std::shared_ptr<State> state_;
@@ -150,19 +252,13 @@ void SimFileSystem::set_full(bool full) {
     state_->full = full;
 }
 
-void SimFileSystem::crash(Loss loss) {
-    const auto survivors = [this](bool names_survive) {
-        return names_survive ? state_->names : state_->lasting;
-    };
-    state_->names = survivors(loss != Loss::All && loss != Loss::Names);
+void SimFileSystem::crash(Loss loss, std::uint64_t seed) {
+    std::mt19937_64 random(seed);
+    if (loss == Loss::All || loss == Loss::Names) {
+        state_->names = state_->lasting;
+    }
     for (auto& [path, inode] : state_->names) {
-        std::string bytes = inode->bytes;
-        const std::size_t synced = std::min(inode->synced.size(), bytes.size());
-        if (loss == Loss::All || loss == Loss::Bytes) {
-            bytes = inode->synced;
-        } else if (loss == Loss::HalfTheBytes) {
-            bytes.resize(synced + (bytes.size() - synced) / 2);
-        }
+        const std::string bytes = inode->survivor(loss, random);
         // A new inode: nobody who still holds the old one can write to it.
         inode = std::make_shared<Inode>(Inode{
             .number = inode->number, .modified = inode->modified, .bytes = bytes, .synced = bytes});
@@ -181,7 +277,7 @@ void SimFileSystem::put(const std::string& path, std::string_view bytes) {
         inode = state_->new_inode();
     }
     inode->bytes = bytes;
-    inode->synced = bytes;
+    inode->sync();
     inode->modified = ++state_->clock;
     state_->lasting[path] = inode;
     state_->directories.insert(directory_of(path));
@@ -211,10 +307,22 @@ Result<std::unique_ptr<WritableFile>> SimFileSystem::create(const std::string& p
     if (inode == nullptr) {
         inode = state_->new_inode();
     }
-    inode->bytes.clear();
+    if (!inode->bytes.empty()) {
+        inode->change(0, {});
+    }
     inode->modified = ++state_->clock;
     TRY(state_->end());
     return std::make_unique<File>(state_, inode);
+}
+
+Result<std::unique_ptr<SimRandomFile>> SimFileSystem::open_random(const std::string& path,
+                                                                  bool make) {
+    if (!state_->names.contains(path) && make) {
+        TRY(state_->begin());
+        state_->names[path] = state_->new_inode();
+        TRY(state_->end());
+    }
+    return std::make_unique<RandomFile>(state_, TRY(state_->find(path)));
 }
 
 Result<Bytes> SimFileSystem::read(const std::string& path) {

@@ -24,9 +24,27 @@ enum class Loss {
     Bytes,         // names have survived: files are shorter than they were
     HalfTheBytes,  // names have survived, and half of what was not synced
     Names,         // bytes have survived: renames, new files and removals are undone
+    SomeBytes,     // names have survived, and of what was not synced this and that
 };
-inline constexpr Loss kAllLosses[] = {Loss::Nothing, Loss::All, Loss::Bytes, Loss::HalfTheBytes,
-                                      Loss::Names};
+inline constexpr Loss kAllLosses[] = {Loss::Nothing,      Loss::All,   Loss::Bytes,
+                                      Loss::HalfTheBytes, Loss::Names, Loss::SomeBytes};
+
+// A file that is written anywhere, as SQLite does. Counted and lost like all else; a file that was
+// opened before a crash is of no use after it.
+class SimRandomFile {
+public:
+    SimRandomFile() = default;
+    SimRandomFile(const SimRandomFile&) = delete;
+    SimRandomFile& operator=(const SimRandomFile&) = delete;
+    virtual ~SimRandomFile() = default;
+    virtual common::Result<void> write(std::uint64_t offset, std::string_view bytes) = 0;
+    virtual common::Result<void> truncate(std::uint64_t size) = 0;
+    virtual common::Result<void> sync() = 0;
+    virtual common::Result<std::string> read(std::uint64_t offset, std::size_t size) = 0;
+    virtual common::Result<std::uint64_t> size() = 0;
+    // The same for all who have the file open.
+    virtual std::uint64_t number() const = 0;
+};
 
 class SimFileSystem : public snapshotter::FileSystem {
 public:
@@ -39,8 +57,8 @@ public:
     // is a write, half of it is written.
     void die_after(std::uint64_t operation);
     bool is_dead() const;
-    // Everything starts again, locks are free.
-    void crash(Loss loss);
+    // Everything starts again, locks are free. `seed`: which bytes survive SomeBytes.
+    void crash(Loss loss, std::uint64_t seed = 0);
     // The operation with this number fails, once, and does nothing.
     void fail_at(std::uint64_t operation);
     // Writes fail, as on a full disk.
@@ -52,6 +70,9 @@ public:
     void erase(const std::string& path);
     std::optional<std::string> contents(const std::string& path) const;
     std::vector<std::string> paths() const;
+
+    // NotFound if it is not there and `make` is false.
+    common::Result<std::unique_ptr<SimRandomFile>> open_random(const std::string& path, bool make);
 
     // ---- FileSystem ----
     common::Result<std::unique_ptr<snapshotter::WritableFile>> create(
@@ -69,6 +90,7 @@ private:
     struct Inode;
     struct State;
     class File;
+    class RandomFile;
     class Lock;
     std::shared_ptr<State> state_;
 };

@@ -62,3 +62,16 @@ TEST_CASE("times are local") {
     tzset();
     CHECK(iso_local(WallTime{1'763'894'520'999}) == "2025-11-23T10:42:00+00:00");
 }
+
+TEST_CASE("segments of the history have six digits or more") {
+    CHECK(segment_name(1) == "000001.sqlite");
+    CHECK(segment_name(1'234'567) == "1234567.sqlite");
+    CHECK(parse_segment("000012.sqlite") == 12);
+    CHECK(parse_segment("1234567.sqlite") == 1'234'567);
+    for (const char* name : {"12.sqlite", "0000012.sqlite", "000012.sqlite-wal", "000012.db",
+                             "00000x.sqlite", "", "-00012.sqlite"}) {
+        CAPTURE(name);
+        CHECK_FALSE(parse_segment(name).has_value());
+    }
+    CHECK(is_temporary(temporary(segment_name(3))));
+}

@@ -1,0 +1,246 @@
+#include "snapshotter/storage/history.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/support/sample_history.h"
+#include "tests/support/sim_vfs.h"
+
+using namespace snapshotter;
+using namespace common;
+using support::Loss;
+using support::SampleHistory;
+
+namespace {
+
+constexpr const char* kDirectory = "/data/history";
+
+struct Disk {
+    support::SimFileSystem files;
+    std::unique_ptr<support::SimVfs> vfs = std::make_unique<support::SimVfs>(files);
+    SampleHistory broker;
+    WallTime now{1'763'894'520'000};
+
+    HistoryOptions options() { return {.place = {kDirectory, vfs->name()}, .version = "0.1.0"}; }
+    std::unique_ptr<History> open() {
+        auto history = History::open(files, options());
+        REQUIRE(history.has_value());
+        return std::move(*history);
+    }
+    std::unique_ptr<HistoryReader> reader() {
+        auto reader = HistoryReader::open(files, options().place);
+        REQUIRE(reader.has_value());
+        return std::move(*reader);
+    }
+    // `records` records from where the broker is.
+    Result<void> go_on(History& history, std::size_t records) {
+        const HistoryBase base = broker.base();
+        return history.append(base, broker.work(records, 1), now);
+    }
+    // What a replay from nothing ends at.
+    Position end(const Position& from = {}) {
+        Graph graph;
+        const auto done = reader()->replay(from, std::nullopt, [&](HistoryRow&&) { return true; });
+        REQUIRE(done.has_value());
+        CHECK_FALSE(done->damage.has_value());
+        return done->position;
+    }
+    void power_failure(Loss loss) {
+        files.crash(loss);
+        vfs = std::make_unique<support::SimVfs>(files);
+    }
+};
+
+HistorySave save_at(const Position& position, bool placed = false) {
+    return {Hash128{1, number(position.seq)}, position, WallTime{5}, 77, placed};
+}
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Disk, "what was appended has survived everything when append returns") {
+    for (const Loss loss : support::kAllLosses) {
+        CAPTURE(static_cast<int>(loss));
+        auto history = open();
+        const auto begun = history->append(HistoryBase{}, broker.begin(7, 5), now);
+        REQUIRE(begun.has_value());
+        for (std::uint64_t i = 0; i < 3; ++i) {
+            REQUIRE(history->append({}, broker.work(20, i), now).has_value());
+        }
+        files.die_after(files.operations() + 1);
+        static_cast<void>(files.remove("/data/none"));
+        history.reset();
+        power_failure(loss);
+        open().reset();
+        CHECK(end() == broker.position());
+        for (const std::string& path : files.paths()) {
+            files.erase(path);
+        }
+        broker = SampleHistory();
+    }
+}
+
+TEST_CASE_FIXTURE(Disk, "a finished segment is a file by itself; the next process begins another") {
+    auto history = open();
+    REQUIRE(history->append(HistoryBase{}, broker.begin(7, 5), now).has_value());
+    history.reset();
+    CHECK(files.paths() == std::vector<std::string>{"/data/history/000001.sqlite"});
+    history = open();
+    CHECK(files.paths().size() == 1);  // not before there is something to write
+    REQUIRE(go_on(*history, 3).has_value());
+    history.reset();
+    CHECK(files.paths() ==
+          std::vector<std::string>{"/data/history/000001.sqlite", "/data/history/000002.sqlite"});
+    CHECK(end() == broker.position());
+}
+
+TEST_CASE_FIXTURE(Disk,
+                  "segments are ended by size, and at a backup once there is something in them") {
+    HistoryOptions small = options();
+    small.segment_bytes_max = 400'000;
+    small.segment_bytes_min = 100'000;
+    auto history = std::move(*History::open(files, small));
+    REQUIRE(history->append(HistoryBase{}, broker.begin(7, 2), now).has_value());
+    history->backup_made(now);
+    REQUIRE(history->append({}, broker.work(3, 1), now).has_value());
+    CHECK(history->size().segments == 1);
+    REQUIRE(history->append({}, broker.work(200, 1), now).has_value());
+    history->backup_made(now);
+    REQUIRE(history->append({}, broker.work(1, 2), now).has_value());
+    CHECK(history->size().segments == 2);
+    for (std::uint64_t i = 0; history->size().segments < 4; ++i) {
+        REQUIRE(i < 100);
+        REQUIRE(history->append({}, broker.work(100, i), now).has_value());
+    }
+    CHECK(end() == broker.position());
+    // By age as well.
+    history.reset();
+    history = std::move(*History::open(files, small));
+    REQUIRE(go_on(*history, 1).has_value());
+    const std::size_t segments = history->size().segments;
+    history->backup_made(now);
+    REQUIRE(history->append({}, broker.work(1, 2), now).has_value());
+    CHECK(history->size().segments == segments);
+    history->backup_made(WallTime{number(now) + 3'600'000});
+    REQUIRE(history->append({}, broker.work(1, 2), now).has_value());
+    CHECK(history->size().segments == segments + 1);
+    CHECK(history->size().first_time == WallTime{1'763'894'520'000});
+    CHECK(history->size().bytes > 400'000);
+}
+
+TEST_CASE_FIXTURE(Disk, "after a failed write the same rows go into a new segment") {
+    const auto history = open();
+    REQUIRE(history->append(HistoryBase{}, broker.begin(7, 5), now).has_value());
+    const auto rows = broker.work(20, 1);
+    files.set_full(true);
+    const auto failed = history->append({}, rows, now);
+    REQUIRE_FALSE(failed.has_value());
+    CHECK(failed.error().what.find("000001.sqlite") != std::string::npos);
+    REQUIRE_FALSE(history->append({}, rows, now).has_value());
+    files.set_full(false);
+    REQUIRE(history->append({}, rows, now).has_value());
+    REQUIRE(history->append({}, broker.work(20, 2), now).has_value());
+    CHECK(end() == broker.position());
+}
+
+TEST_CASE_FIXTURE(Disk, "each operation of an append may fail: nothing is lost") {
+    const std::uint64_t first = [&] {
+        const auto history = open();
+        REQUIRE(history->append(HistoryBase{}, broker.begin(7, 3), now).has_value());
+        return files.operations();
+    }();
+    for (std::uint64_t failing = 1; failing <= first; ++failing) {
+        CAPTURE(failing);
+        support::SimFileSystem disk;
+        const support::SimVfs its(disk);
+        SampleHistory session;
+        disk.fail_at(failing);
+        HistoryOptions where = options();
+        where.place.vfs = its.name();
+        auto history = History::open(disk, where);
+        history = history ? std::move(history) : History::open(disk, where);
+        REQUIRE(history.has_value());
+        const auto rows = session.begin(7, 3);
+        if (!(*history)->append(HistoryBase{}, rows, now)) {
+            REQUIRE((*history)->append(HistoryBase{}, rows, now).has_value());
+        }
+        const auto reader = HistoryReader::open(disk, where.place);
+        REQUIRE(reader.has_value());
+        const auto done = (*reader)->replay({}, std::nullopt, [](HistoryRow&&) { return true; });
+        CHECK(done->position == session.position());
+    }
+}
+
+TEST_CASE_FIXTURE(Disk, "saves: the one that was placed, and those begun after it") {
+    auto history = open();
+    REQUIRE(history->append(HistoryBase{}, broker.begin(7, 5), now).has_value());
+    CHECK(reader()->current_saves().empty());
+    const HistorySave first = save_at(broker.position());
+    REQUIRE(history->save_begins(first, now).has_value());
+    CHECK(reader()->current_saves() == std::vector{first});
+    REQUIRE(history->save_placed(first, now).has_value());
+    CHECK(reader()->current_saves() == std::vector{save_at(first.position, true)});
+    REQUIRE(history->append({}, broker.work(3, 1), now).has_value());
+    const HistorySave second = save_at(broker.position());
+    REQUIRE(history->save_begins(second, now).has_value());
+    CHECK(reader()->current_saves() == std::vector{save_at(first.position, true), second});
+
+    // The next process knows, and so does its segment.
+    history.reset();
+    history = open();
+    REQUIRE(go_on(*history, 3).has_value());
+    CHECK(reader()->segments().back().saves.size() == 2);
+    const HistorySave third = save_at(broker.position());
+    REQUIRE(history->save_begins(third, now).has_value());
+    REQUIRE(history->save_placed(third, now).has_value());
+    CHECK(reader()->current_saves() == std::vector{save_at(third.position, true)});
+    CHECK(end() == broker.position());
+}
+
+TEST_CASE("by age and by size, but nothing that is needed") {
+    HistoryOptions options;
+    options.age_max = Millis(1000);
+    options.bytes_max = 100;
+    const std::vector<SegmentSize> segments = {{1, 30, WallTime{1000}},
+                                               {2, 30, WallTime{1500}},
+                                               {3, 30, WallTime{3000}},
+                                               {5, 40, WallTime{3100}}};
+    CHECK(segments_to_remove(segments, 9, WallTime{1900}, options) ==
+          std::vector<std::uint64_t>{1});
+    CHECK(segments_to_remove(segments, 9, WallTime{2001}, options) ==
+          std::vector<std::uint64_t>{1});
+    CHECK(segments_to_remove(segments, 9, WallTime{2501}, options) ==
+          std::vector<std::uint64_t>{1, 2});
+    CHECK(segments_to_remove(segments, 9, WallTime{9000}, options).size() == 4);
+    CHECK(segments_to_remove(segments, 3, WallTime{9000}, options).size() == 2);
+    CHECK(segments_to_remove(segments, 1, WallTime{9000}, options).empty());
+    options.bytes_max = 1000;
+    CHECK(segments_to_remove(segments, 9, WallTime{1900}, options).empty());
+}
+
+TEST_CASE_FIXTURE(Disk, "what leads on from the last save stays, whatever the bounds") {
+    HistoryOptions small = options();
+    small.segment_bytes_max = 1;  // each append begins one
+    small.bytes_max = 1;
+    auto history = std::move(*History::open(files, small));
+    REQUIRE(history->append(HistoryBase{}, broker.begin(7, 5), now).has_value());
+    CHECK(history->prune(now)->empty());  // there is no save at all
+    REQUIRE(history->append({}, broker.work(3, 1), now).has_value());
+    const HistorySave save = save_at(broker.position());
+    REQUIRE(history->append({}, broker.work(3, 2), now).has_value());
+    REQUIRE(history->append({}, broker.work(3, 3), now).has_value());
+    REQUIRE(history->save_begins(save, now).has_value());
+    CHECK(history->prune(now)->empty());
+    REQUIRE(history->save_placed(save, now).has_value());
+    CHECK(*history->prune(now) == std::vector<std::string>{"000001.sqlite", "000002.sqlite"});
+    CHECK(end(save.position) == broker.position());
+    CHECK_FALSE(files.contents("/data/history/000001.sqlite").has_value());
+    CHECK(history->prune(now)->empty());
+}
+
+TEST_CASE_FIXTURE(Disk, "files that never became segments are removed, others' files are not") {
+    files.put("/data/history/.000003.sqlite.holdfast-tmp", "x");
+    files.put("/data/history/.000003.sqlite.holdfast-tmp-wal", "x");
+    files.put("/data/history/000002.sqlite-wal", "x");
+    files.put("/data/history/notes.txt", "x");
+    open().reset();
+    CHECK(files.paths() == std::vector<std::string>{"/data/history/notes.txt"});
+}

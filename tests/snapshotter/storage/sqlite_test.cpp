@@ -1,0 +1,87 @@
+#include "snapshotter/storage/sqlite.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/support/sim_vfs.h"
+
+using namespace snapshotter;
+using common::ErrorKind;
+
+namespace {
+
+struct Disk {
+    support::SimFileSystem files;
+    support::SimVfs vfs{files};
+    std::unique_ptr<sqlite::Database> open(const std::string& file, sqlite::Mode mode) {
+        auto database = sqlite::Database::open(file, mode, vfs.name());
+        REQUIRE(database.has_value());
+        return std::move(*database);
+    }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Disk, "rows are written and read") {
+    const auto database = open("/a.sqlite", sqlite::Mode::Create);
+    REQUIRE(
+        database->execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT, c BLOB)").has_value());
+    auto insert = database->prepare("INSERT INTO t VALUES (?1, ?2, ?3)");
+    REQUIRE(insert.has_value());
+    for (int i = 1; i <= 3; ++i) {
+        insert->bind(1, i);
+        insert->bind_text(2, "text");
+        insert->bind_blob(3, std::string_view("\0x", 2));
+        REQUIRE(insert->run().has_value());
+    }
+    insert->bind(1, 3);
+    CHECK(insert->run().error().kind == ErrorKind::BadInput);
+
+    auto select = database->prepare("SELECT a, b, c, NULL FROM t ORDER BY a");
+    REQUIRE(select.has_value());
+    REQUIRE(select->step().value());
+    CHECK(select->integer(0).value() == 1);
+    CHECK(select->text(1).value() == "text");
+    CHECK(select->blob(2)->view() == std::string_view("\0x", 2));
+    CHECK(select->is_null(3));
+    CHECK(select->integer(1).error().kind == ErrorKind::BadInput);
+    CHECK(select->text(2).error().kind == ErrorKind::BadInput);
+    CHECK(select->blob(0).error().kind == ErrorKind::BadInput);
+    CHECK(select->step().value());
+    CHECK(select->step().value());
+    CHECK_FALSE(select->step().value());
+    CHECK(database->integer("SELECT count(*) FROM t").value() == 3);
+    CHECK(database->text("SELECT b FROM t").value() == "text");
+    CHECK(database->integer("SELECT a FROM t WHERE a = 9").error().kind == ErrorKind::BadInput);
+    CHECK(database->prepare("SELECT nothing").error().kind == ErrorKind::BadInput);
+}
+
+TEST_CASE_FIXTURE(Disk, "errors say what the caller can do") {
+    CHECK(sqlite::Database::open("/none.sqlite", sqlite::Mode::Read, vfs.name()).error().kind ==
+          ErrorKind::Io);
+    files.put("/text.sqlite", std::string(2000, 'x'));
+    const auto text = open("/text.sqlite", sqlite::Mode::Read);
+    CHECK(text->integer("SELECT count(*) FROM sqlite_schema").error().kind == ErrorKind::BadInput);
+
+    const auto one = open("/a.sqlite", sqlite::Mode::Create);
+    REQUIRE(one->execute("CREATE TABLE t (a); BEGIN IMMEDIATE").has_value());
+    const auto other = open("/a.sqlite", sqlite::Mode::Write);
+    other->set_patience(0);
+    CHECK(other->execute("BEGIN IMMEDIATE").error().kind == ErrorKind::Busy);
+    REQUIRE(one->execute("INSERT INTO t VALUES (1)").has_value());
+    files.set_full(true);
+    CHECK(one->execute("COMMIT").error().kind == ErrorKind::Io);
+}
+
+TEST_CASE_FIXTURE(Disk, "what was committed in a log is there for a second reader") {
+    const auto writer = open("/a.sqlite", sqlite::Mode::Create);
+    REQUIRE(writer->execute("PRAGMA journal_mode = WAL; CREATE TABLE t (a)").has_value());
+    const auto reader = open("/a.sqlite", sqlite::Mode::Read);
+    REQUIRE(writer->execute("INSERT INTO t VALUES (7)").has_value());
+    CHECK(reader->integer("SELECT a FROM t").value() == 7);
+    REQUIRE(reader->execute("BEGIN").has_value());
+    CHECK(reader->integer("SELECT count(*) FROM t").value() == 1);
+    REQUIRE(writer->execute("INSERT INTO t VALUES (8)").has_value());
+    CHECK(reader->integer("SELECT count(*) FROM t").value() == 1);
+    REQUIRE(reader->execute("COMMIT").has_value());
+    CHECK(reader->integer("SELECT count(*) FROM t").value() == 2);
+}
