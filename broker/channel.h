@@ -1,5 +1,5 @@
 #pragma once
-// The three connections of a client, each on a port of its own.
+// The three connections of a client, and the two generations of clients.
 
 #include <cstddef>
 #include <cstdint>
@@ -9,5 +9,12 @@ namespace broker {
 enum class Channel : std::uint8_t { Command, Data, Heartbeat };
 inline constexpr std::size_t kChannels = 3;
 const char* name(Channel channel);
+
+// What a client speaks beneath the messages, and how it behaves in a few points.
+enum class Generation : std::uint8_t {
+    Zmtp,   // replication 0.9.10: ZeroMQ, a port for each channel
+    Framed  // replication 0.9.12 and later: plain TCP, one port, the client names the channel
+};
+inline constexpr std::size_t kGenerations = 2;
 
 }  // namespace broker

@@ -216,20 +216,25 @@ void Connection::drop_output() {
     front_taken_ = 0;
 }
 
-void Connection::close_after_flush() {
+void Connection::discard() {
     discards_input_ = true;
     undecoded_.clear();
     undecoded_taken_ = 0;
     // The end of the conversation for us need not be the end of the descriptor.
     end_ = {};
     takes_output_ = false;
+}
+
+void Connection::close_after_flush() {
+    discard();
+    closes_after_flush_ = true;
     finish_output();
 }
 
 // Told only half of the end: if we closed with unread input in the kernel, it would send a reset,
 // and the peer would lose the last words that are still on their way to it.
 void Connection::finish_output() {
-    if (discards_input_ && queue_.empty() && !output_finished_) {
+    if (closes_after_flush_ && queue_.empty() && !output_finished_) {
         output_finished_ = true;
         ::shutdown(descriptor_, SHUT_WR);
     }

@@ -71,8 +71,10 @@ public:
     // Nothing more will be written; what is queued counts as queued until the end.
     void drop_output();
 
-    // From now on what comes is thrown away, nothing more is queued, and when the queue is empty
-    // the peer is told the end. Then read() says Ended as soon as the peer has closed, too.
+    // From now on what comes is thrown away, and nothing more is queued.
+    void discard();
+    // That, and when the queue is empty the peer is told the end. Then read() says Ended as soon as
+    // the peer has closed, too.
     void close_after_flush();
 
     bool has_output() const { return !queue_.empty(); }
@@ -114,6 +116,7 @@ private:
     std::string undecoded_;  // received, and not decoded because a turn was over
     std::size_t undecoded_taken_ = 0;
     bool discards_input_ = false;
+    bool closes_after_flush_ = false;
     End end_;
 
     std::deque<Piece> queue_;

@@ -7,18 +7,17 @@
 
 #include <array>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "broker/channel.h"
 #include "common/bytes.h"
 #include "common/ids.h"
 #include "common/result.h"
 
 namespace broker {
-
-enum class FramingKind { Zmtp };
-inline constexpr std::size_t kFramingKinds = 1;
 
 class Framing {
 public:
@@ -27,7 +26,7 @@ public:
     Framing& operator=(const Framing&) = delete;
     virtual ~Framing() = default;
 
-    virtual FramingKind kind() const = 0;
+    virtual Generation generation() const = 0;
 
     // What to write as soon as the connection is there. Called once.
     virtual std::string hello() = 0;
@@ -46,6 +45,9 @@ public:
     // may be sent.
     virtual bool established() const = 0;
     virtual const std::string& identity() const = 0;
+    // What the peer wants this connection to be, where the port does not say so. After the
+    // handshake only.
+    virtual std::optional<Channel> channel() const { return std::nullopt; }
 
     // The bound for the bytes of a whole message, all chunks together; at first
     // limits::kMessageBytesMaxBeforeLogin. Holds from the next frame on.
@@ -55,11 +57,11 @@ public:
     virtual common::Millis silence_max() const = 0;
 
     // A message as it is to be written. Big chunks are shared, not copied. Has no state: what one
-    // connection encodes, another of the same kind may send.
+    // connection encodes, another of the same generation may send.
     virtual common::Chunks encode(const common::Chunks& chunks) const = 0;
 };
 
-// A message on its way out, encoded at most once for each kind of framing, however many get it.
+// A message on its way out, encoded at most once for each generation, however many get it.
 // For one thread.
 class EncodedMessage {
 public:
@@ -68,7 +70,7 @@ public:
     const common::Chunks& chunks() const { return chunks_; }
 
     const common::Chunks& pieces(const Framing& framing) const {
-        common::Chunks& pieces = pieces_[static_cast<std::size_t>(framing.kind())];
+        common::Chunks& pieces = pieces_[static_cast<std::size_t>(framing.generation())];
         if (pieces.empty()) {
             pieces = framing.encode(chunks_);
         }
@@ -77,7 +79,7 @@ public:
 
 private:
     common::Chunks chunks_;
-    mutable std::array<common::Chunks, kFramingKinds> pieces_;
+    mutable std::array<common::Chunks, kGenerations> pieces_;
 };
 
 }  // namespace broker

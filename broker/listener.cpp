@@ -26,6 +26,7 @@
 #include <random>
 #include <utility>
 
+#include "broker/framed.h"
 #include "broker/zmtp.h"
 #include "common/verify.h"
 
@@ -86,18 +87,30 @@ void set_client_options(int descriptor) {
     set_option(descriptor, IPPROTO_TCP, TCP_KEEPCNT, 6);
 }
 
+std::unique_ptr<Framing> make_framing(Generation generation) {
+    if (generation == Generation::Framed) {
+        return std::make_unique<Framed>();
+    }
+    return std::make_unique<Zmtp>();
+}
+
+// Keeps the identities of this generation apart from the other's.
+constexpr std::string_view kFramedMark = "framed:";
+
 }  // namespace
 
 struct Listener::Entry {
-    Entry(ConnectionId id_, Channel channel_, int descriptor, std::string peer,
+    Entry(ConnectionId id_, const Socket& socket, int descriptor, std::string peer,
           std::size_t queue_bytes_max, Instant now)
         : id(id_),
-          channel(channel_),
-          connection(descriptor, std::move(peer), std::make_unique<Zmtp>(), queue_bytes_max, now),
+          generation(socket.generation),
+          channel(socket.channel),
+          connection(descriptor, std::move(peer), make_framing(generation), queue_bytes_max, now),
           since(now) {}
 
     const ConnectionId id;
-    const Channel channel;
+    const Generation generation;
+    Channel channel;  // as the port says, or after its handshake the peer
     Connection connection;
     State state = State::Handshake;
     std::string identity;
@@ -174,6 +187,14 @@ Result<int> bound_socket(const addrinfo& address, std::uint16_t port) {
 
 Result<std::uint16_t> Listener::listen(Channel channel, const std::string& host,
                                        std::uint16_t port) {
+    return listen(Socket{-1, Generation::Zmtp, channel}, host, port);
+}
+
+Result<std::uint16_t> Listener::listen_framed(const std::string& host, std::uint16_t port) {
+    return listen(Socket{-1, Generation::Framed, Channel::Command}, host, port);
+}
+
+Result<std::uint16_t> Listener::listen(Socket socket, const std::string& host, std::uint16_t port) {
     addrinfo hints{};
     hints.ai_family = AF_UNSPEC;
     hints.ai_socktype = SOCK_STREAM;
@@ -193,16 +214,16 @@ Result<std::uint16_t> Listener::listen(Channel channel, const std::string& host,
             break;
         }
     }
-    int descriptor = TRY(bound_socket(*chosen, port));
+    socket.descriptor = TRY(bound_socket(*chosen, port));
 
     sockaddr_storage address{};
     socklen_t size = sizeof address;
-    VERIFY(::getsockname(descriptor, reinterpret_cast<sockaddr*>(&address), &size) == 0);
+    VERIFY(::getsockname(socket.descriptor, reinterpret_cast<sockaddr*>(&address), &size) == 0);
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.u64 = kSocketMark | sockets_.size();
-    VERIFY(::epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) == 0);
-    sockets_.push_back({descriptor, channel});
+    VERIFY(::epoll_ctl(epoll_, EPOLL_CTL_ADD, socket.descriptor, &event) == 0);
+    sockets_.push_back(socket);
     return ntohs(address.ss_family == AF_INET6
                      ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
                      : reinterpret_cast<const sockaddr_in&>(address).sin_port);
@@ -252,9 +273,8 @@ void Listener::accept_some(const Socket& socket, Instant now) {
         }
         set_client_options(descriptor);
         ConnectionId id{++last_id_};
-        auto owned =
-            std::make_unique<Entry>(id, socket.channel, descriptor, address_text(address, size),
-                                    options_.queue_bytes_max, now);
+        auto owned = std::make_unique<Entry>(id, socket, descriptor, address_text(address, size),
+                                             options_.queue_bytes_max, now);
         Entry& entry = *owned;
         entries_.emplace(id, std::move(owned));
         epoll_event event{};
@@ -379,11 +399,10 @@ void Listener::sweep(Instant now, std::vector<Incoming>& out) {
                 erase(*entry);
             }
         } else if (entry->state == State::Handshake) {
-            if (now - entry->since >= Millis(options_.handshake_ms_max)) {
-                refuse(*entry,
-                       "no ZeroMQ handshake within " + std::to_string(options_.handshake_ms_max) +
-                           " ms",
-                       now, out);
+            const Millis max = handshake_max(entry->generation);
+            if (now - entry->since >= max) {
+                refuse(*entry, "no handshake within " + std::to_string(max.count()) + " ms", now,
+                       out);
             }
         } else if (entry->state == State::Open) {
             Millis promised = connection.framing().silence_max();
@@ -404,9 +423,11 @@ void Listener::sweep(Instant now, std::vector<Incoming>& out) {
 
 void Listener::on_established(Entry& entry, std::vector<Incoming>& out) {
     VERIFY(entry.state == State::Handshake);
-    entry.identity = entry.connection.framing().identity();
-    if (entry.identity.empty()) {
-        entry.identity = random_identity();
+    const Framing& framing = entry.connection.framing();
+    entry.identity = framing.identity().empty() ? random_identity() : framing.identity();
+    if (entry.generation == Generation::Framed) {
+        entry.identity.insert(0, kFramedMark);
+        entry.channel = *framing.channel();
     }
     Entry* old = find(entry.channel, entry.identity);
     if (old == nullptr) {
@@ -484,7 +505,11 @@ void Listener::linger(Entry& entry, Instant deadline) {
     entry.state = State::Lingering;
     entry.deadline = deadline;
     entry.paused = false;
-    entry.connection.close_after_flush();
+    if (entry.generation == Generation::Framed && entry.channel == Channel::Heartbeat) {
+        entry.connection.discard();
+    } else {
+        entry.connection.close_after_flush();
+    }
     update_interest(entry);
     add_dirty(entry);
     add_ready(entry);
@@ -622,6 +647,7 @@ Listener::Entry* Listener::find(Channel channel, std::string_view identity) cons
 Incoming Listener::event(Incoming::Kind kind, const Entry& entry, std::string reason) const {
     return {kind,
             entry.id,
+            entry.generation,
             entry.channel,
             entry.identity,
             entry.connection.peer(),
@@ -668,6 +694,11 @@ void Listener::update_interest(Entry& entry) {
 std::size_t Listener::message_bytes_max(std::string_view identity) const {
     auto place = message_bytes_max_.find(identity);
     return place == message_bytes_max_.end() ? limits::kMessageBytesMaxBeforeLogin : place->second;
+}
+
+Millis Listener::handshake_max(Generation generation) const {
+    return Millis(generation == Generation::Framed ? options_.framed_handshake_ms_max
+                                                   : options_.handshake_ms_max);
 }
 
 }  // namespace broker

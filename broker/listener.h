@@ -9,7 +9,8 @@
 // its connection ended is delivered before Closed, however it ended, but for close_after_flush().
 // A peer that never became a client is at most Refused. Identities are unique on a channel: a new
 // connection takes the identity over, the old one is read empty and Closed before the new one
-// Opens.
+// Opens. On a port of the ZMTP generation all connections are of one channel; on that of the framed
+// generation each says in its handshake which channel it is.
 
 #include <array>
 #include <cstdint>
@@ -37,11 +38,14 @@ struct Incoming {
     enum class Kind { Opened, Message, Closed, Refused };
     Kind kind;
     ConnectionId connection;
-    Channel channel;
-    std::string identity;   // 16 random bytes if the client did not choose one; empty in Refused
-    std::string peer;       // "127.0.0.1:40312"
-    common::Chunks chunks;  // Message
-    std::string reason;     // Closed, Refused
+    Generation generation;
+    Channel channel;  // Refused of the framed generation: not known, Command
+    // 16 random bytes if the client did not choose one; empty in Refused. The two generations'
+    // identities are apart, whatever the clients say.
+    std::string identity;
+    std::string peer;                 // "127.0.0.1:40312"
+    common::Chunks chunks;            // Message
+    std::string reason;               // Closed, Refused
     ConnectionStatistics statistics;  // Closed: what had been handed over, and what had not
     bool too_slow = false;  // Closed by us: its queue was full, or it took nothing for too long
 };
@@ -50,6 +54,7 @@ struct ListenerOptions {
     std::size_t queue_bytes_max = common::limits::kClientQueueBytesMax;
     std::int64_t stall_ms_max = common::limits::kClientStallMsMax;
     std::int64_t handshake_ms_max = common::limits::kHandshakeMsMax;
+    std::int64_t framed_handshake_ms_max = common::limits::kFramedHandshakeMsMax;
     std::size_t connections_max = common::limits::kConnectionsMax;
 };
 
@@ -75,9 +80,11 @@ public:
     Listener& operator=(const Listener&) = delete;
     ~Listener();
 
-    // Opens a port, which it returns (port 0: any free one).
+    // Opens a port for one channel of the ZMTP generation, or for all of the framed one, and
+    // returns it (port 0: any free one).
     common::Result<std::uint16_t> listen(Channel channel, const std::string& host,
                                          std::uint16_t port);
+    common::Result<std::uint16_t> listen_framed(const std::string& host, std::uint16_t port);
     void stop_listening();
 
     // To wait for; readable when poll() has work. Not for reading.
@@ -100,7 +107,9 @@ public:
     void forget(std::string_view identity);
 
     // Writes what is queued, then closes; unread input is thrown away. Closed follows with the next
-    // poll(), and the identity is free at once. After `deadline` it is cut off.
+    // poll(), and the identity is free at once. After `deadline` it is cut off. The heartbeat
+    // connection of the framed generation is only cut off, or closed by the client: when it ends,
+    // so does the client, and would not read its last words on the command connection.
     void close_after_flush(Channel channel, std::string_view identity, std::string reason,
                            common::Instant deadline);
 
@@ -130,7 +139,8 @@ private:
     struct Entry;
     struct Socket {
         int descriptor;
-        Channel channel;
+        Generation generation;
+        Channel channel;  // Zmtp
     };
     struct TextHash {
         using is_transparent = void;
@@ -141,6 +151,8 @@ private:
     template <typename Value>
     using ByIdentity = std::unordered_map<std::string, Value, TextHash, std::equal_to<>>;
 
+    common::Result<std::uint16_t> listen(Socket socket, const std::string& host,
+                                         std::uint16_t port);
     void collect_ready(common::Instant now);
     void accept_some(const Socket& socket, common::Instant now);
     void set_accepting(bool accepting);
@@ -163,6 +175,7 @@ private:
     void add_dirty(Entry& entry);
     void update_interest(Entry& entry);
     std::size_t message_bytes_max(std::string_view identity) const;
+    common::Millis handshake_max(Generation generation) const;
 
     const ListenerOptions options_;
     const int epoll_;

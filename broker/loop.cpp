@@ -163,9 +163,11 @@ void Loop::take_clients(Instant now) {
                                    event.too_slow, now, effects_);
                 break;
             case Incoming::Kind::Refused:
-                write(Log::Level::Debug, "Connection of " + event.peer + " on the " +
-                                             name(event.channel) +
-                                             " port refused: " + common::log_text(event.reason));
+                write(
+                    Log::Level::Debug,
+                    "Connection of " + event.peer + " on the " +
+                        (event.generation == Generation::Framed ? "framed" : name(event.channel)) +
+                        " port refused: " + common::log_text(event.reason));
                 break;
         }
         perform(now);

@@ -26,8 +26,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
-#include <cstring>
 #include <span>
 
 #include "common/limits.h"
@@ -55,9 +53,6 @@ constexpr unsigned char kLong = 2;
 constexpr unsigned char kCommand = 4;
 constexpr std::size_t kHeaderBytesMax = 9;
 
-// A chunk up to this size is cheaper to copy than to hand to the kernel as a piece of its own.
-constexpr std::size_t kCopiedChunkBytesMax = 4096;
-constexpr std::size_t kAssemblyBytesMin = 4096;
 constexpr std::size_t kPingContextBytesMax = 16;
 
 using namespace std::string_view_literals;
@@ -67,20 +62,6 @@ constexpr std::string_view kVersion = "\x03\x01"sv;
 
 unsigned char byte_at(std::string_view bytes, std::size_t index) {
     return static_cast<unsigned char>(bytes[index]);
-}
-
-std::uint64_t read_big_endian(std::string_view bytes) {
-    std::uint64_t value = 0;
-    for (char byte : bytes) {
-        value = value << 8 | static_cast<unsigned char>(byte);
-    }
-    return value;
-}
-
-void append_big_endian(std::string& out, std::uint64_t value, int size) {
-    for (int shift = 8 * (size - 1); shift >= 0; shift -= 8) {
-        out += static_cast<char>(value >> shift & 0xff);
-    }
 }
 
 void append_header(std::string& out, unsigned char flags, std::size_t length) {
@@ -110,21 +91,6 @@ void append_property(std::string& out, std::string_view name, std::string_view v
 void append_error(std::string& out, std::string_view reason) {
     reason = reason.substr(0, 255);
     append_command(out, "ERROR", static_cast<char>(reason.size()) + std::string(reason));
-}
-
-// Foreign text for a log line: printable, short.
-std::string quoted(std::string_view text) {
-    std::string out = "'";
-    for (char c : text.substr(0, 40)) {
-        if (c >= ' ' && c <= '~' && c != '\'') {
-            out += c;
-        } else {
-            char escaped[5];
-            std::snprintf(escaped, sizeof escaped, "\\x%02x", static_cast<unsigned char>(c));
-            out += escaped;
-        }
-    }
-    return out + (text.size() > 40 ? "...'" : "'");
 }
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) {
@@ -313,15 +279,7 @@ Result<std::size_t> Zmtp::receive_whole(std::string_view bytes,
         at += header.length;
     } while ((header.flags & kMore) != 0);
 
-    auto memory = std::make_shared_for_overwrite<char[]>(total);
-    Chunks& message = messages.emplace_back();
-    message.reserve(chunks);
-    char* end = memory.get();
-    for (std::string_view body : std::span(bodies).first(chunks)) {
-        body.copy(end, body.size());
-        message.emplace_back(memory, std::string_view(end, body.size()));
-        end += body.size();
-    }
+    messages.push_back(whole_message(std::span(bodies).first(chunks)));
     return at;
 }
 
@@ -332,7 +290,7 @@ Result<std::size_t> Zmtp::receive_frames(std::string_view bytes, std::size_t mes
     while (taken < bytes.size() && messages_done < messages_max) {
         std::string_view rest = bytes.substr(taken);
         if (!in_frame_) {
-            if (header_.empty() && message_.ends.empty() && state_ == State::Traffic) {
+            if (header_.empty() && message_.chunks() == 0 && state_ == State::Traffic) {
                 std::size_t whole = TRY(receive_whole(rest, messages));
                 if (whole > 0) {
                     taken += whole;
@@ -375,7 +333,7 @@ Result<std::size_t> Zmtp::receive_frames(std::string_view bytes, std::size_t mes
 }
 
 Result<void> Zmtp::begin_frame(const Header& header) {
-    TRY(check_frame(header, message_.size, message_.ends.size()));
+    TRY(check_frame(header, message_.bytes(), message_.chunks()));
     frame_ = header;
     frame_left_ = header.length;
     in_frame_ = true;
@@ -390,47 +348,12 @@ Result<bool> Zmtp::end_frame(std::vector<Chunks>& messages, std::string& reply) 
         command_.clear();
         return false;
     }
-    message_.ends.push_back(message_.size);
+    message_.end_chunk();
     if ((frame_.flags & kMore) != 0) {
         return false;
     }
     messages.push_back(message_.take());
     return true;
-}
-
-// Doubles at most, so that what is reserved is justified by what has arrived, and never beyond the
-// frame: the last frame of a message is mostly the big one, and then the memory fits exactly.
-void Zmtp::Assembly::append(std::string_view bytes, std::uint64_t frame_left) {
-    if (bytes.size() > capacity - size) {
-        std::size_t frame_end = size + static_cast<std::size_t>(frame_left);
-        std::size_t grown = std::max({2 * capacity, size + bytes.size(), kAssemblyBytesMin});
-        capacity = std::min(grown, frame_end);
-        auto bigger = std::make_shared_for_overwrite<char[]>(capacity);
-        if (size > 0) {
-            std::memcpy(bigger.get(), memory.get(), size);
-        }
-        memory = std::move(bigger);
-    }
-    bytes.copy(memory.get() + size, bytes.size());
-    size += bytes.size();
-}
-
-// The message lives on in the graph, perhaps for days: it does not keep spare memory with it.
-Chunks Zmtp::Assembly::take() {
-    if (capacity > size + size / 8) {
-        auto fitting = std::make_shared_for_overwrite<char[]>(size);
-        std::memcpy(fitting.get(), memory.get(), size);
-        memory = std::move(fitting);
-    }
-    Chunks chunks;
-    chunks.reserve(ends.size());
-    std::size_t start = 0;
-    for (std::size_t end : ends) {
-        chunks.emplace_back(memory, std::string_view(memory.get() + start, end - start));
-        start = end;
-    }
-    *this = Assembly();
-    return chunks;
 }
 
 Result<void> Zmtp::on_command(std::string& reply) {
@@ -504,42 +427,14 @@ Result<void> Zmtp::on_ready(std::string_view properties, std::string& reply) {
     return {};
 }
 
-// Headers and small chunks are gathered in one piece of memory, whose slices take turns with the
-// big chunks.
 Chunks Zmtp::encode(const Chunks& chunks) const {
     VERIFY(!chunks.empty());
-    std::size_t gathered_bytes = 0;
-    std::size_t big = 0;
+    MessageLayout layout(chunks, kHeaderBytesMax);
     for (const Bytes& chunk : chunks) {
-        bool copied = chunk.size() <= kCopiedChunkBytesMax;
-        gathered_bytes += kHeaderBytesMax + (copied ? chunk.size() : 0);
-        big += copied ? 0 : 1;
+        append_header(layout.text(), &chunk == &chunks.back() ? 0 : kMore, chunk.size());
+        layout.add(chunk);
     }
-    std::string text;
-    text.reserve(gathered_bytes);
-    std::vector<std::pair<std::size_t, const Bytes*>> cuts;  // after so many bytes comes this chunk
-    cuts.reserve(big);
-    for (const Bytes& chunk : chunks) {
-        append_header(text, &chunk == &chunks.back() ? 0 : kMore, chunk.size());
-        if (chunk.size() <= kCopiedChunkBytesMax) {
-            text += chunk.view();
-        } else {
-            cuts.emplace_back(text.size(), &chunk);
-        }
-    }
-    Bytes gathered(std::move(text));
-    Chunks pieces;
-    pieces.reserve(2 * big + 1);
-    std::size_t start = 0;
-    for (auto [end, chunk] : cuts) {
-        pieces.push_back(gathered.slice(start, end - start));
-        pieces.push_back(*chunk);
-        start = end;
-    }
-    if (start < gathered.size()) {
-        pieces.push_back(gathered.slice(start, gathered.size() - start));
-    }
-    return pieces;
+    return layout.take();
 }
 
 }  // namespace broker

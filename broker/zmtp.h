@@ -2,16 +2,13 @@
 // ZMTP 3.0 and 3.1 (RFC 23, RFC 37), the server's side, mechanism NULL: we are a ROUTER, every peer
 // must be a DEALER. See zmtp.cpp for the grammar. Any other peer is refused with words that say
 // what it seems to be, because "connection closed" helps nobody who typed a wrong port.
-//
-// A message of a peer becomes one piece of memory, of which its chunks are slices; its bytes are
-// copied once (a message that came in many pieces: twice, since memory grows as they come).
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "broker/assembly.h"
 #include "broker/framing.h"
 
 namespace broker {
@@ -20,7 +17,7 @@ class Zmtp final : public Framing {
 public:
     Zmtp();
 
-    FramingKind kind() const override { return FramingKind::Zmtp; }
+    Generation generation() const override { return Generation::Zmtp; }
     std::string hello() override;
     common::Result<std::size_t> receive(std::string_view bytes, std::size_t messages_max,
                                         std::vector<common::Chunks>& messages,
@@ -38,17 +35,6 @@ private:
         unsigned char flags = 0;
         std::uint64_t length = 0;
         std::size_t size = 0;  // of the header itself
-    };
-
-    // The message that is arriving in pieces.
-    struct Assembly {
-        std::shared_ptr<char[]> memory;
-        std::size_t capacity = 0;
-        std::size_t size = 0;
-        std::vector<std::size_t> ends;  // of the chunks that are complete
-
-        void append(std::string_view bytes, std::uint64_t frame_left);
-        common::Chunks take();
     };
 
     common::Result<std::size_t> receive_greeting(std::string_view bytes, std::string& reply);
@@ -76,7 +62,7 @@ private:
     std::uint64_t frame_left_ = 0;
     bool in_frame_ = false;
     std::string command_;  // the body of a command, as far as it came
-    Assembly message_;
+    MessageAssembly message_;
 };
 
 }  // namespace broker

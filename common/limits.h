@@ -14,7 +14,8 @@ constexpr std::size_t operator""_GiB(unsigned long long n) { return n << 30; }
 inline constexpr std::size_t kMessageBytesMax = 512_MiB;
 inline constexpr std::size_t kMessageChunksMax = 16;  // a Node has 5, the most of all
 inline constexpr std::size_t kMessageBytesMaxBeforeLogin = 64_KiB;
-inline constexpr std::size_t kIdentityBytesMax = 255;   // RFC 23
+inline constexpr std::size_t kIdentityBytesMax = 255;  // RFC 23
+inline constexpr std::size_t kFramedIdentityBytesMax = 256;
 inline constexpr std::size_t kCommandBytesMax = 8_KiB;  // of ZMTP itself: READY, PING
 inline constexpr std::size_t kNodeIdBytesMax = 255;
 inline constexpr std::size_t kUserNameBytesMax = 255;
@@ -25,6 +26,7 @@ inline constexpr std::size_t kMessagesPerTurnMax = 1000;
 inline constexpr std::size_t kClientQueueBytesMax = 256_MiB;  // default of a setting
 inline constexpr std::int64_t kClientStallMsMax = 120'000;    // no progress for so long: too slow
 inline constexpr std::int64_t kHandshakeMsMax = 10'000;
+inline constexpr std::int64_t kFramedHandshakeMsMax = 5'000;  // as the reference server
 inline constexpr std::size_t kConnectionsMax = 20'000;
 
 // Pickles.

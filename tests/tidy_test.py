@@ -22,7 +22,7 @@ ROOMS = {
         io/clock io/random io/zmq_socket io/signals io/http_server""",
     "broker": """
         channel effects wire heartbeat outbox roster transfer session publisher restore_client
-        resync framing zmtp framed connection listener status options loop main""",
+        resync framing assembly zmtp framed connection listener status options loop main""",
     "snapshotter": """
         storage/file_system storage/posix_file_system storage/file_names storage/atomic_file
         storage/metadata storage/packing storage/sqlite storage/history_segment

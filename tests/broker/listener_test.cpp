@@ -97,6 +97,9 @@ struct Fixture {
             REQUIRE(port.has_value());
             ports[i] = *port;
         }
+        auto port = listener.listen_framed("127.0.0.1", 0);
+        REQUIRE(port.has_value());
+        framed_port = *port;
     }
 
     std::uint16_t port(Channel channel = Channel::Data) const {
@@ -158,8 +161,17 @@ struct Fixture {
     Instant now{Millis(1'000'000)};
     Listener listener;
     std::array<std::uint16_t, broker::kChannels> ports{};
+    std::uint16_t framed_port = 0;
     std::vector<Incoming> events;
 };
+
+std::string framed(const std::string& text) {
+    return "\0\0\0\x01\0\0\0"s + static_cast<char>(text.size()) + text;
+}
+
+std::string framed_handshake(const std::string& identity, char role) {
+    return "\0\0\0"s + static_cast<char>(identity.size()) + identity + role;
+}
 
 }  // namespace
 
@@ -341,7 +353,7 @@ TEST_CASE("a handshake that never comes ends at its deadline") {
     CHECK(f.events.empty());
     f.now += Millis(Listener::kSweepMs);
     f.until_events(1);
-    CHECK(f.story() == "refused: no ZeroMQ handshake within 10000 ms\n");
+    CHECK(f.story() == "refused: no handshake within 10000 ms\n");
     f.now += Millis(10'000);  // it does not close either
     f.until([&] { return f.listener.connections() == 0; });
 }
@@ -553,4 +565,103 @@ TEST_CASE("after stop_listening clients stay, and nobody comes") {
     client.say(frame("still here"));
     f.until_events(2);
     CHECK(f.story() == "opened anna\nanna: still here\n");
+}
+
+TEST_CASE("one port of the framed generation serves three channels") {
+    Fixture f;
+    std::vector<std::unique_ptr<Client>> clients;
+    for (char role : {'C', 'D', 'T'}) {
+        clients.push_back(std::make_unique<Client>(f.framed_port));
+        clients.back()->say(framed_handshake("anna", role) + framed("I am "s + role));
+    }
+    f.until_events(6);
+    for (const Incoming& event : f.events) {
+        CHECK(event.generation == broker::Generation::Framed);
+        if (event.kind == Incoming::Kind::Message) {
+            CHECK(event.chunks[0].view() == "I am "s + "CDT"[static_cast<int>(event.channel)]);
+        }
+    }
+    const std::string identity = f.events[0].identity;
+    CHECK(f.listener.send(Channel::Data, identity, message_of("answer")));
+    f.until([&] { return clients[1]->hear() == framed("answer"); });
+    clients[1]->hang_up();
+    f.until_events(7);
+    CHECK(f.events[6].kind == Incoming::Kind::Closed);
+    CHECK(f.events[6].channel == Channel::Data);
+}
+
+TEST_CASE("the same identity in the other generation is another client") {
+    Fixture f;
+    Client framed_client(f.framed_port);
+    framed_client.say(framed_handshake("anna", 'D'));
+    Client zmtp_client(f.port(), "anna");
+    f.until_events(2);
+    CHECK(f.events[0].identity != f.events[1].identity);
+    CHECK(f.listener.counters().replaced == 0);
+}
+
+TEST_CASE("the same identity and role replaces the old connection of the framed generation") {
+    Fixture f;
+    Client old(f.framed_port);
+    old.say(framed_handshake("anna", 'D') + framed("old"));
+    f.until_events(2);
+    Client other_role(f.framed_port);
+    other_role.say(framed_handshake("anna", 'C'));
+    f.until_events(3);
+    Client young(f.framed_port);
+    young.say(framed_handshake("anna", 'D') + framed("young"));
+    f.until_events(6);
+    CHECK(f.events[3].kind == Incoming::Kind::Closed);
+    CHECK(f.events[3].channel == Channel::Data);
+    CHECK(f.events[5].chunks[0].view() == "young");
+    CHECK(f.listener.connected(Channel::Command, f.events[2].identity));
+}
+
+TEST_CASE("a framed handshake has 5 s, in words of its own when it is wrong") {
+    Fixture f;
+    Client slow(f.framed_port);
+    slow.say("\0\0\0\x04sl"s);
+    Client wrong(f.framed_port);
+    wrong.say(framed_handshake("anna", 'X'));
+    f.until_events(1);
+    CHECK(f.story() == "refused: a client with the unknown role 'X'\n");
+    f.now += Millis(4'999);
+    f.turn();
+    CHECK(f.events.empty());
+    f.now += Millis(251);
+    f.until_events(1);
+    CHECK(f.story() == "refused: no handshake within 5000 ms\n");
+    f.until([&] {
+        slow.hear();
+        return slow.ended;
+    });
+}
+
+TEST_CASE("a framed heartbeat connection outlives the words on the command connection") {
+    Fixture f;
+    Client command(f.framed_port);
+    command.say(framed_handshake("anna", 'C'));
+    f.until_events(1);
+    Client heartbeat(f.framed_port);
+    heartbeat.say(framed_handshake("anna", 'T'));
+    f.until_events(2);
+    const std::string identity = f.events[0].identity;
+    f.listener.send(Channel::Command, identity, message_of("bye"));
+    for (Channel channel : {Channel::Command, Channel::Heartbeat}) {
+        f.listener.close_after_flush(channel, identity, "over", f.now + Millis(2'000));
+    }
+    std::string heard;
+    f.until([&] {
+        heard += command.hear();
+        return command.ended;
+    });
+    CHECK(heard == framed("bye"));
+    heartbeat.hear();
+    CHECK(!heartbeat.ended);
+    CHECK(!f.listener.connected(Channel::Heartbeat, identity));
+    f.now += Millis(2'251);
+    f.until([&] {
+        heartbeat.hear();
+        return heartbeat.ended;
+    });
 }

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "common/limits.h"
+#include "tests/support/framing_property.h"
 
 using broker::EncodedMessage;
 using broker::Zmtp;
@@ -14,9 +15,6 @@ using common::ErrorKind;
 namespace limits = common::limits;
 using namespace std::string_literals;
 using namespace std::string_view_literals;
-
-// tests/fuzz/zmtp_fuzz.cpp
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
 namespace {
 
@@ -442,34 +440,9 @@ TEST_CASE("mutations of a good conversation do what must hold for any bytes") {
                        ping + encoded(chunks_of({"b"})) +
                        encoded(chunks_of({"x", std::string(6000, 'y'), "z"}));
     std::mt19937 pick(20);
-    auto place = [&](std::size_t size) { return pick() % size; };
     for (int i = 0; i < 2000; ++i) {
-        std::string bytes = good;
-        for (std::size_t changes = place(4); changes > 0; --changes) {
-            // Most of the conversation is filler; what matters is around the frames' headers.
-            std::size_t at = place(2) == 0 ? place(bytes.size())
-                                           : place(std::min<std::size_t>(200, bytes.size()));
-            std::size_t length = std::min(place(20), bytes.size() - at);
-            switch (place(5)) {
-                case 0:
-                    bytes[at] = static_cast<char>(bytes[at] ^ 1 << place(8));
-                    break;
-                case 1:
-                    bytes[at] = static_cast<char>(place(256));
-                    break;
-                case 2:
-                    bytes.erase(at, length);
-                    break;
-                case 3:
-                    bytes.insert(at, bytes.substr(at, length));
-                    break;
-                default:
-                    bytes.resize(at + 1);
-            }
-        }
-        std::string input = static_cast<char>(i % 256) + bytes;
         CAPTURE(i);
-        CHECK(LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(input.data()),
-                                     input.size()) == 0);
+        tests::check_framing<Zmtp>(static_cast<char>(i % 256) + tests::mutated(good, pick),
+                                   kGreeting + kReadyOfDealer);
     }
 }
