@@ -129,6 +129,13 @@ std::optional<Allowed> apply_endpoint(const std::string& value, std::string& out
     return std::nullopt;
 }
 
+std::optional<Allowed> apply_kept(const std::string& value, std::uint32_t& out) {
+    if (parse_number<std::uint32_t>(value, 0, 10'000, out)) {
+        return std::nullopt;
+    }
+    return "a whole number from 0 to 10000";
+}
+
 // The passwords' own values are put in place by resolve_password.
 std::optional<Allowed> apply_nothing(const std::string&, Settings&) {
     return std::nullopt;
@@ -194,13 +201,21 @@ const Row kSettings[] = {
          to.save_interval = std::chrono::seconds(number);
          return std::nullopt;
      }},
-    {"MAX_BACKUPS", "--max-backups", "10", UsedBy::Snapshotter, "how many of the backups are kept",
+    {"MAX_BACKUPS", "--max-backups", "10", UsedBy::Snapshotter,
+     "how many of the newest backups are kept",
      [](const std::string& value, Settings& to) -> std::optional<Allowed> {
          if (parse_number<std::uint32_t>(value, 1, 100'000, to.backups_max)) {
              return std::nullopt;
          }
          return "a whole number from 1 to 100000";
      }},
+    {"KEEP_HOURLY", "--keep-hourly", "24", UsedBy::Snapshotter,
+     "beside these, the last backup of each of so many hours with work in them",
+     [](const std::string& value, Settings& to) { return apply_kept(value, to.keep_hourly); }},
+    {"KEEP_DAILY", "--keep-daily", "7", UsedBy::Snapshotter, "the same for days",
+     [](const std::string& value, Settings& to) { return apply_kept(value, to.keep_daily); }},
+    {"KEEP_WEEKLY", "--keep-weekly", "4", UsedBy::Snapshotter, "the same for weeks",
+     [](const std::string& value, Settings& to) { return apply_kept(value, to.keep_weekly); }},
     {"FEED", "--feed", "(tcp://127.0.0.1:PORT+3)", UsedBy::Both,
      "the broker publishes every change here, the snapshotter listens; never open it to strangers",
      [](const std::string& value, Settings& to) { return apply_endpoint(value, to.feed); }},
@@ -277,15 +292,22 @@ Error wrong_value(const Row& row, const Given& given, std::string_view allowed) 
 
 struct CommandLine {
     Action action = Action::Run;
-    std::vector<std::string> words;  // what is no flag
+    std::vector<std::string> words;  // what is no flag; of a command also flags that are its own
     GivenSettings given;
 };
+
+bool is_flag(std::string_view argument) {
+    return argument.starts_with("-") && argument != "-";
+}
 
 Result<CommandLine> read_command_line(Program program, const std::vector<std::string>& arguments) {
     CommandLine line;
     for (std::size_t i = 0; i < arguments.size(); ++i) {
         const std::string& argument = arguments[i];
-        if (!argument.starts_with("-") || argument == "-") {
+        if (!is_flag(argument)) {
+            if (program == Program::Snapshotter && line.action == Action::Run) {
+                line.action = Action::Command;
+            }
             line.words.push_back(argument);
             continue;
         }
@@ -299,6 +321,10 @@ Result<CommandLine> read_command_line(Program program, const std::vector<std::st
         }
         const std::size_t equals = argument.find('=');
         const Row* row = find_flag(std::string_view(argument).substr(0, equals));
+        if (row == nullptr && line.action == Action::Command) {
+            line.words.push_back(argument);
+            continue;
+        }
         if (row == nullptr) {
             return bad_input(argument.substr(0, equals) + ": no such flag; --help lists them all");
         }
@@ -317,7 +343,7 @@ Result<CommandLine> read_command_line(Program program, const std::vector<std::st
             line.given[row->name] = Given{std::move(value), row->flag};
         }
     }
-    if (!line.words.empty() && line.action != Action::SaveNow) {
+    if (!line.words.empty() && line.action != Action::SaveNow && line.action != Action::Command) {
         return bad_input("'" + line.words.front() + "': not a flag; --help lists them all");
     }
     return line;
@@ -451,8 +477,11 @@ std::string to_string(const HostPort& address) {
 Result<Settings> parse_settings(Program program, const std::vector<std::string>& arguments,
                                 const Environment& environment, const FileReader& read_file) {
     Settings settings;
-    // Whoever asks for help may have everything else wrong.
+    // Whoever asks for help may have everything else wrong. Behind a command it is that one's help.
     for (const std::string& argument : arguments) {
+        if (program == Program::Snapshotter && !is_flag(arguments.front())) {
+            break;
+        }
         if (argument == "--help" || argument == "-h") {
             settings.action = Action::Help;
             return settings;
@@ -484,6 +513,10 @@ Result<Settings> parse_settings(Program program, const std::vector<std::string>&
     TRY(check_addresses(program, settings));
 
     settings.action = line.action;
+    if (line.action == Action::Command) {
+        settings.command = std::move(line.words);
+        return settings;
+    }
     for (const std::string& word : line.words) {
         settings.save_reason += (settings.save_reason.empty() ? "" : " ") + word;
     }
@@ -494,7 +527,8 @@ std::string help_text(Program program) {
     std::string text = version_text(program);
     text += program == Program::Broker ? "The session server that Blender Multi-User connects to.\n"
                                        : "Keeps the session of a holdfast-broker on disk.\n";
-    text += "\nusage: " + std::string(name_of(program)) + " [--flag value | --flag=value]...\n\n";
+    text += "\nusage: " + std::string(name_of(program)) + " [--flag value | --flag=value]..." +
+            (program == Program::Snapshotter ? " [command]" : "") + "\n\n";
     text += padded("--help", 24) + "this text\n";
     text += padded("--version", 24) + "the version\n";
     text += padded("--health", 24) +
@@ -529,7 +563,8 @@ std::string version_text(Program program) {
     return std::string(name_of(program)) + " " + version() + "\n";
 }
 
-Settings settings_or_exit(Program program, int argc, char** argv) {
+Settings settings_or_exit(Program program, int argc, char** argv,
+                          const std::string& commands_help) {
     std::vector<std::string> arguments;
     for (int i = 1; i < argc; ++i) {
         arguments.emplace_back(argv[i]);
@@ -547,7 +582,7 @@ Settings settings_or_exit(Program program, int argc, char** argv) {
         std::exit(2);
     }
     if (settings->action == Action::Help) {
-        std::fputs(help_text(program).c_str(), stdout);
+        std::fputs((help_text(program) + commands_help).c_str(), stdout);
         std::exit(0);
     }
     if (settings->action == Action::Version) {

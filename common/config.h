@@ -37,11 +37,13 @@ enum class Action {
     Version,  // print version_text(), exit 0
     Health,   // ask the running process whether it is well, exit 0 or 1
     SaveNow,  // snapshotter: ask the running process for a save and wait for it
+    Command,  // snapshotter: `command` is to be carried out
 };
 
 struct Settings {
     Action action = Action::Run;
-    std::string save_reason;  // of --save-now; may be empty
+    std::string save_reason;           // of --save-now; may be empty
+    std::vector<std::string> command;  // its name and what was given with it that is no setting
 
     std::uint16_t port = 0;
     std::string bind;
@@ -53,6 +55,9 @@ struct Settings {
     std::string data_dir;
     std::chrono::seconds save_interval{};
     std::uint32_t backups_max = 0;
+    std::uint32_t keep_hourly = 0;
+    std::uint32_t keep_daily = 0;
+    std::uint32_t keep_weekly = 0;
     std::string feed;  // a ZeroMQ endpoint: the broker binds it, the snapshotter connects to it
     std::string link;
     HostPort health;  // of this program
@@ -67,6 +72,9 @@ using FileReader = std::function<Result<std::string>(const std::string& path)>;
 
 // `arguments` is argv without the program's name. `read_file` is asked for *_FILE settings only. An
 // error is one line that names the setting, the value (never a password's) and what is allowed.
+//
+// The snapshotter also takes a command: a word that is no flag, such as "list". What is no setting
+// is then the command's, in the order in which it was given, --help behind it included.
 Result<Settings> parse_settings(Program program, const std::vector<std::string>& arguments,
                                 const Environment& environment, const FileReader& read_file);
 
@@ -76,6 +84,8 @@ const char* version();
 
 // For main(): parse_settings with the process's own environment and files. Prints help, version or
 // the error (on stderr) and exits (0, or 2 for an error) unless the action is one of the others.
-Settings settings_or_exit(Program program, int argc, char** argv);
+// `commands_help` is printed behind the help.
+Settings settings_or_exit(Program program, int argc, char** argv,
+                          const std::string& commands_help = {});
 
 }  // namespace common

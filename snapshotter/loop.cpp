@@ -45,12 +45,24 @@ const char* result_of(SaveReport::Kind kind) {
     return "";
 }
 
+// One goes with about every save; more than that, somebody has lowered a setting.
+void log_removed(common::Log& log, const std::vector<std::string>& names) {
+    for (const std::string& name : names) {
+        log.debug("Old backup removed: " + name);
+    }
+    if (names.size() > 1) {
+        log.info("Old backups removed: " + std::to_string(names.size()) + ", from " +
+                 names.front() + " to " + names.back());
+    }
+}
+
 }  // namespace
 
 Loop::Loop(LoopParts parts, const std::string& data_dir)
     : parts_(parts), started_(common::io::instant_now()) {
     status_.version = common::version();
     status_.data_dir = data_dir;
+    status_.disk = parts.disk;
 }
 
 int Loop::run() {
@@ -207,9 +219,7 @@ void Loop::on_saved(const SaveReport& report, Instant now) {
         line += report.backup.empty() ? "" : ", backup " + report.backup;
     }
     parts_.log.info(line);
-    for (const std::string& name : report.removed) {
-        parts_.log.debug("Old backup removed: " + name);
-    }
+    log_removed(parts_.log, report.removed);
     for (const std::string& warning : report.warnings) {
         parts_.log.warning(log_text(warning, kReasonBytesMax));
     }
@@ -226,6 +236,9 @@ void Loop::on_saved(const SaveReport& report, Instant now) {
     }
     status_.save_failures = 0;
     status_.save_error.clear();
+    if (report.disk) {
+        status_.disk = report.disk;
+    }
     status_.last_save = Status::Save{.time = report.saved,
                                      .reason = report.reason,
                                      .result = result_of(report.kind),

@@ -29,6 +29,7 @@ struct LoopParts {
     common::io::Signals& signals;
     common::io::HttpServer* health;  // null: off
     common::Log& log;
+    std::optional<DiskUse> disk = std::nullopt;  // at the start
 };
 
 inline constexpr int kExitOk = 0;

@@ -14,6 +14,8 @@
 #include "common/io/signals.h"
 #include "common/io/zmq_socket.h"
 #include "common/log.h"
+#include "snapshotter/commands/command_line.h"
+#include "snapshotter/commands/run.h"
 #include "snapshotter/commands/save_now.h"
 #include "snapshotter/loop.h"
 #include "snapshotter/mirror.h"
@@ -58,7 +60,10 @@ void log_banner(Log& log, const Settings& settings, const std::string& data_dir)
     log.info(std::string("Holdfast snapshotter ") + common::version());
     log.info("Data directory: " + log_text(data_dir, 1000));
     log.info("Auto-save interval: " + std::to_string(settings.save_interval.count()) + " seconds");
-    log.info("Backups kept: " + std::to_string(settings.backups_max));
+    log.info("Backups kept: the newest " + std::to_string(settings.backups_max) +
+             ", and the last one of each of " + std::to_string(settings.keep_hourly) + " hours, " +
+             std::to_string(settings.keep_daily) + " days and " +
+             std::to_string(settings.keep_weekly) + " weeks; pinned ones always");
     log.info("Feed: " + settings.feed + ", link: " + settings.link +
              ", health: " + to_string(settings.health));
 }
@@ -87,6 +92,29 @@ void log_recovered(Log& log, const Recovered& recovered, const std::string& data
                                                         : "unknown"));
 }
 
+// Nothing goes without having been named: whoever lowered a setting by mistake has until the next
+// save, and can pin.
+std::optional<DiskUse> log_disk(Log& log, PosixFileSystem& files, const Store& store) {
+    const Result<std::vector<std::string>> names = store.to_be_removed(common::io::wall_now());
+    if (names && !names->empty()) {
+        std::string list;
+        for (const std::string& name : *names) {
+            list += " " + name;
+        }
+        log.warning(std::to_string(names->size()) +
+                    (names->size() == 1 ? " backup is" : " backups are") +
+                    " more than the settings keep, and will be removed with the next save:" +
+                    log_text(list, 3000));
+    }
+    const Result<DiskUse> use = disk_use(files, store.directory());
+    if (!use) {
+        log.warning(log_text(use.error().what, 1000));
+        return std::nullopt;
+    }
+    log.info("On disk: " + to_string(*use));
+    return *use;
+}
+
 std::optional<common::Whole> stored_whole(Recovered recovered) {
     if (!recovered.session) {
         return std::nullopt;
@@ -107,9 +135,12 @@ int run(const Settings& settings, common::io::Signals& signals, Log& log) {
     log_banner(log, settings, data_dir);
 
     PosixFileSystem files;
-    auto store = Store::open(
-        files,
-        {.directory = data_dir, .backups_max = settings.backups_max, .version = common::version()});
+    auto store = Store::open(files, {.directory = data_dir,
+                                     .backups_max = settings.backups_max,
+                                     .version = common::version(),
+                                     .keep_hourly = settings.keep_hourly,
+                                     .keep_daily = settings.keep_daily,
+                                     .keep_weekly = settings.keep_weekly});
     if (!store) {
         const bool locked = store.error().kind == common::ErrorKind::Busy;
         return failed(log, store.error(), locked ? kExitLocked : kExitFailed);
@@ -120,6 +151,7 @@ int run(const Settings& settings, common::io::Signals& signals, Log& log) {
         return failed(log, recovered.error(), kExitFailed);
     }
     log_recovered(log, *recovered, data_dir);
+    const std::optional<DiskUse> disk = log_disk(log, files, **store);
 
     std::unique_ptr<common::io::HttpServer> health;
     if (!settings.health.off()) {
@@ -156,7 +188,8 @@ int run(const Settings& settings, common::io::Signals& signals, Log& log) {
         schedule.request(reasons::kRecovered);
     }
     SaveWorker worker(std::move(*store));
-    Loop loop({mirror, schedule, worker, **feed, **link, signals, health.get(), log}, data_dir);
+    Loop loop({mirror, schedule, worker, **feed, **link, signals, health.get(), log, disk},
+              data_dir);
     const int exit_code = loop.run();
     log.info(exit_code == kExitOk ? "Stopped, everything is saved" : "Stopped");
     return exit_code;
@@ -165,12 +198,16 @@ int run(const Settings& settings, common::io::Signals& signals, Log& log) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    const Settings settings = common::settings_or_exit(common::Program::Snapshotter, argc, argv);
+    const Settings settings = common::settings_or_exit(common::Program::Snapshotter, argc, argv,
+                                                       commands::commands_help());
     if (settings.action == common::Action::Health) {
         return common::io::print_health(settings.health);
     }
     if (settings.action == common::Action::SaveNow) {
         return commands::save_now(settings);
+    }
+    if (settings.action == common::Action::Command) {
+        return commands::run(settings);
     }
     // Before the log, which has threads.
     const auto signals = common::io::Signals::open();

@@ -33,6 +33,20 @@ Json to_json(const Status::Save& save) {
             {"position", to_json(save.position)}};
 }
 
+Json to_json(const DiskUse& use) {
+    Json json;
+    json["bytes"] = use.all().bytes;
+    const auto add = [&json](const char* name, const DiskUse::Kind& kind) {
+        json[name] = {{"files", kind.files}, {"bytes", kind.bytes}};
+    };
+    add("session", use.session);
+    add("backups", use.backups);
+    add("pinned", use.pinned);
+    add("history", use.history);
+    add("quarantine", use.quarantine);
+    return json;
+}
+
 }  // namespace
 
 const char* name_of(BrokerState state) {
@@ -81,6 +95,7 @@ std::string to_json(const Status& status) {
     json["position"] = status.holding ? to_json(status.holding->position) : Json();
     json["saving"] = status.saving;
     json["last_save"] = status.last_save ? to_json(*status.last_save) : Json();
+    json["disk"] = status.disk ? to_json(*status.disk) : Json();
     json["save_failures"] = status.save_failures;
     json["save_error"] = status.save_failures > 0 ? Json(status.save_error) : Json();
     json["log_lines_lost"] = status.log_lines_lost;

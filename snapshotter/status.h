@@ -6,6 +6,7 @@
 
 #include "common/feed.h"
 #include "common/ids.h"
+#include "snapshotter/storage/disk_use.h"
 
 namespace snapshotter {
 
@@ -36,6 +37,7 @@ struct Status {
     int save_failures = 0;          // in a row
     std::string save_error;         // of the last failure
     bool saving = false;
+    std::optional<DiskUse> disk;  // after the last save
 
     std::uint64_t log_lines_lost = 0;
     std::uint64_t malformed_messages = 0;

@@ -26,9 +26,13 @@ ROOMS = {
     "snapshotter": """
         storage/file_system storage/posix_file_system storage/file_names storage/atomic_file
         storage/metadata storage/packing storage/sqlite storage/history_segment
-        storage/history_reader storage/history retention storage/store
+        storage/history_reader storage/history storage/disk_use retention storage/store
         restore_server schedule mirror stopping save_worker status options
-        commands/save_now loop main""",
+        commands/save_now commands/command_line commands/time_text commands/graph_view
+        commands/moments commands/session_change commands/commands
+        commands/list commands/verify commands/inspect commands/export commands/import
+        commands/restore commands/remove_node commands/pin commands/report commands/run
+        loop main""",
 }
 ROOMS = {room: names.split() for room, names in ROOMS.items()}
 
@@ -38,7 +42,8 @@ LIBRARIES = {
     r"spdlog/.*": ["common/log.cpp"],
     r"httplib\.h": ["common/io/http_server.cpp"],
     r"msgpack(/.*)?(\.hpp|\.h)": ["common/feed.cpp", "common/whole.cpp"],
-    r"nlohmann/.*": ["broker/status.cpp", "snapshotter/status.cpp", "snapshotter/storage/metadata.cpp"],
+    r"nlohmann/.*": ["broker/status.cpp", "snapshotter/status.cpp", "snapshotter/storage/metadata.cpp",
+                       "snapshotter/commands/report_json.cpp"],
     r"sqlite3\.h": ["snapshotter/storage/sqlite.cpp"],
     r"tl/expected\.hpp": ["common/result.h"],
     r"zlib\.h": ["common/session_file.cpp", "snapshotter/storage/packing.cpp"],
@@ -66,12 +71,19 @@ UNTESTED = {
     "broker/main": "wiring only; run by every interop test",
     "broker/loop": "performs effects on real sockets; run by every interop test",
     "snapshotter/commands/save_now": "a conversation with running processes; an interop test",
+    "snapshotter/commands/run": "the real disk, standard output; run by an interop test",
     "snapshotter/main": "wiring only; run by every interop test",
     "snapshotter/loop": "performs effects on real sockets; run by every interop test",
 }
 
 # Sources whose test has another name: conversations are transcripts.
 TESTED_BY = {"broker/session": "tests/broker/session_transcript_test.cpp"}
+# The commands share their test: a directory, what they do to it, and what they say.
+TESTED_BY |= {
+    "snapshotter/commands/" + name: "tests/snapshotter/commands/commands_test.cpp"
+    for name in """moments session_change list verify inspect export import restore remove_node pin
+        report""".split()
+}
 
 LINE_LENGTH_MAX = 100
 # Long lines that cannot be broken.

@@ -45,6 +45,14 @@ bool take(std::string_view& text, std::string_view prefix) {
     return true;
 }
 
+// The 13th month is none of ours. Some minutes have a 61st second.
+bool is_a_moment(const LocalTime& time) {
+    const std::chrono::year_month_day date{std::chrono::year(time.year),
+                                           std::chrono::month(static_cast<unsigned>(time.month)),
+                                           std::chrono::day(static_cast<unsigned>(time.day))};
+    return date.ok() && time.hour < 24 && time.minute < 60 && time.second <= 60;
+}
+
 }  // namespace
 
 LocalTime local_time(common::WallTime time) {
@@ -96,6 +104,9 @@ std::optional<Backup> parse_backup(std::string_view name) {
         return std::nullopt;
     }
     backup.time = {*year, *month, *day, *hour, *minute, *second};
+    if (!is_a_moment(backup.time)) {
+        return std::nullopt;
+    }
     if (take(rest, "_")) {
         const auto [end, error] =
             std::from_chars(rest.data(), rest.data() + rest.size(), backup.number);

@@ -82,6 +82,10 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
     return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+RetentionPolicy policy_of(const StoreOptions& options) {
+    return {options.backups_max, options.keep_hourly, options.keep_daily, options.keep_weekly};
+}
+
 std::string unused_backup_name(const std::vector<std::string>& taken, WallTime now, bool pinned) {
     Backup backup{file_names::local_time(now), 1, pinned};
     while (contains(taken, name_of(backup))) {
@@ -491,12 +495,20 @@ Result<void> Store::save_retention(WallTime now, SaveReport& report) {
         present.push_back({std::move(name), verified});
     }
     for (const std::string& name :
-         backups_to_remove(present, {options_.backups_max}, file_names::local_time(now))) {
+         backups_to_remove(present, policy_of(options_), file_names::local_time(now))) {
         TRY(files_.remove(join(backups, name)));
         state_->verified.erase(name);
         report.removed.push_back(name);
     }
     return report.removed.empty() ? Result<void>() : files_.sync_directory(backups);
+}
+
+Result<std::vector<std::string>> Store::to_be_removed(WallTime now) const {
+    std::vector<BackupFile> present;
+    for (std::string& name : TRY(files_.list(path(file_names::kBackups)))) {
+        present.push_back({std::move(name), true});
+    }
+    return backups_to_remove(present, policy_of(options_), file_names::local_time(now));
 }
 
 Result<SaveReport> Store::save(const SaveRequest& request) {
@@ -545,6 +557,9 @@ Result<SaveReport> Store::save(const SaveRequest& request) {
     }
     warn("the metadata were not renewed", save_metadata(request, stamp, report));
     warn("old backups were not removed", save_retention(request.now, report));
+    const Result<DiskUse> disk = disk_use(files_, options_.directory);
+    warn("the disk use was not measured", disk ? Result<void>() : tl::unexpected(disk.error()));
+    report.disk = disk ? std::optional(*disk) : std::nullopt;
     report.took.backup = backup.milliseconds();
     report.took.total = total.milliseconds();
     return report;

@@ -22,6 +22,7 @@
 #include "common/ids.h"
 #include "common/result.h"
 #include "common/session_file.h"
+#include "snapshotter/storage/disk_use.h"
 #include "snapshotter/storage/file_system.h"
 #include "snapshotter/storage/metadata.h"
 
@@ -32,6 +33,10 @@ struct StoreOptions {
     std::size_t backups_max = 10;
     int gzip_level = 1;
     std::string version;  // of Holdfast, for the metadata
+    // Of RetentionPolicy.
+    std::size_t keep_hourly = 0;
+    std::size_t keep_daily = 0;
+    std::size_t keep_weekly = 0;
 };
 
 // What a directory held at the start. If it was restored by hand or comes from a backup, a save
@@ -72,6 +77,7 @@ struct SaveReport {
     common::WallTime saved{};
     std::string backup;                 // the name of the backup that was made, empty if none
     std::vector<std::string> removed;   // names of backups that retention took
+    std::optional<DiskUse> disk;        // after the save
     std::vector<std::string> warnings;  // sentences; the session file itself is safe
 
     struct Times {               // in milliseconds
@@ -105,6 +111,10 @@ public:
     // Writes a pinned backup, which retention never takes. Returns its path. NotFound: the graph is
     // not initialised, there is nothing to keep.
     common::Result<std::string> pin(const SaveRequest& request);
+
+    // The backups that retention will take with the next save, oldest first: more than one or two
+    // if a setting was lowered.
+    common::Result<std::vector<std::string>> to_be_removed(common::WallTime now) const;
 
     const std::string& directory() const { return options_.directory; }
 

@@ -49,6 +49,9 @@ TEST_CASE("without flags and environment everything has its default") {
     CHECK(broker.data_dir == "./data");
     CHECK(broker.save_interval.count() == 120);
     CHECK(broker.backups_max == 10);
+    CHECK(broker.keep_hourly == 24);
+    CHECK(broker.keep_daily == 7);
+    CHECK(broker.keep_weekly == 4);
     CHECK(broker.feed == "tcp://127.0.0.1:5558");
     CHECK(broker.link == "tcp://127.0.0.1:5559");
     CHECK(to_string(broker.health) == "127.0.0.1:5561");
@@ -86,6 +89,12 @@ TEST_CASE("every setting can come from its flag and from its variable, and the f
          [](const Settings& s) { return std::to_string(s.save_interval.count()); }},
         {"MAX_BACKUPS", "--max-backups", "1", "99",
          [](const Settings& s) { return std::to_string(s.backups_max); }},
+        {"KEEP_HOURLY", "--keep-hourly", "0", "48",
+         [](const Settings& s) { return std::to_string(s.keep_hourly); }},
+        {"KEEP_DAILY", "--keep-daily", "0", "31",
+         [](const Settings& s) { return std::to_string(s.keep_daily); }},
+        {"KEEP_WEEKLY", "--keep-weekly", "0", "52",
+         [](const Settings& s) { return std::to_string(s.keep_weekly); }},
         {"FEED", "--feed", "tcp://broker:5558", "tcp://10.0.0.1:1",
          [](const Settings& s) { return s.feed; }},
         {"LINK", "--link", "ipc:///run/link", "tcp://[::1]:7000",
@@ -148,6 +157,7 @@ TEST_CASE("a wrong value names the setting, the value, where it came from and wh
              {"LOG_LEVEL", {"loud", "warn ", "2"}},
              {"SAVE_INTERVAL", {"0", "-1", "1.5", "604801"}},
              {"MAX_BACKUPS", {"0", "-1", "ten"}},
+             {"KEEP_HOURLY", {"-1", "10001", "all"}},
              {"FEED",
               {"127.0.0.1:5558", "tcp://127.0.0.1", "tcp://:5558", "tcp://h:0", "tcp://h:65536",
                "ipc://", "udp://h:1", "tcp://::1:5558"}},
@@ -250,6 +260,12 @@ TEST_CASE("help shows every flag with its variable, in both programs alike") {
                              "SAVE_INTERVAL ",
                              "--max-backups ",
                              "MAX_BACKUPS ",
+                             "--keep-hourly ",
+                             "KEEP_HOURLY ",
+                             "--keep-daily ",
+                             "KEEP_DAILY ",
+                             "--keep-weekly ",
+                             "KEEP_WEEKLY ",
                              "--feed ",
                              "FEED ",
                              "--link ",

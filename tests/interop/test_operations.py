@@ -101,7 +101,8 @@ def test_restore_by_hand(server, new_client):
 
 
 def test_backups_are_kept_in_number(make_server, new_client):
-    server = make_server(SAVE_INTERVAL=1, MAX_BACKUPS=3).start()
+    server = make_server(SAVE_INTERVAL=1, MAX_BACKUPS=3, KEEP_HOURLY=0, KEEP_DAILY=0,
+                         KEEP_WEEKLY=0).start()
     alice = new_client('alice')
     uuids = alice.host(server.port, CONTENTS[:2])
     names = set()

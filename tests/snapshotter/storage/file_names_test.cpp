@@ -25,8 +25,9 @@ TEST_CASE("names that we do not give are not ours") {
           "my_snapshot_20261123_090507.db", "snapshot_20261123_090507_1.db",
           "snapshot_20261123_090507_02.db", "snapshot_20261123_090507_-2.db",
           "snapshot_20261123_090507_.db", "snapshot_2026112_0905070.db",
-          "snapshot_20261123-090507.db", "snapshot_20261123_090507_99999999999999999999.db",
-          "before the big change.db"}) {
+          "snapshot_20261323_090507.db", "snapshot_20260230_090507.db",
+          "snapshot_20261123_240507.db", "snapshot_20261123-090507.db",
+          "snapshot_20261123_090507_99999999999999999999.db", "before the big change.db"}) {
         CAPTURE(name);
         CHECK_FALSE(parse_backup(name).has_value());
     }

@@ -1,0 +1,184 @@
+"""The commands of holdfast-snapshotter on what real clients made, opened by the real library."""
+
+import json
+import subprocess
+import types
+
+import values
+from processes import find_binary, wait_until
+
+CONTENTS = [values.mixed_content(index) for index in range(8)]
+
+
+def command(server, *arguments, code=0):
+    """Runs a command on the server's directory; returns its JSON."""
+    result = subprocess.run(
+        [find_binary('holdfast-snapshotter'), *map(str, arguments), '--json',
+         '--data-dir', server.data], capture_output=True, timeout=120)
+    output = result.stdout.decode() + result.stderr.decode()
+    assert result.returncode == code, f'{arguments} ended with {result.returncode}: {output}'
+    return json.loads(result.stdout)
+
+
+def common(graph):
+    """As it is after a restart: nobody owns anything."""
+    return {uuid: ['COMMON', *rest] for uuid, (_, *rest) in graph.items()}
+
+
+def same(left, right):
+    return values.differences(common(left), common(right)) == ''
+
+
+def two_states(server, alice):
+    """A session whose first state is in a backup, changed since. Returns uuids and that state."""
+    uuids = alice.host(server.port, CONTENTS)
+    before = alice.graph()
+    server.wait_saved(before)
+    alice.edit(uuids[0], {'regretted': True})
+    alice.delete(uuids[1])
+    alice.wait_graph(lambda graph: len(graph) == len(uuids) - 1, 'one is deleted')
+    server.wait_saved(alice.graph())
+    return uuids, before
+
+
+def backup_of(server, graph):
+    """The newest backup that holds the graph."""
+    good = [path for path in server.backups() if same(graph, server.saved_graph(path))]
+    assert good, 'a backup holds it'
+    return good[-1]
+
+
+def test_reading_beside_a_running_server(server, new_client, tmp_path):
+    alice = new_client('alice')
+    uuids, before = two_states(server, alice)
+    listing = command(server, 'list')
+    assert listing['saves'][0]['kind'] == 'session'
+    assert {one['name'] for one in listing['saves']} >= {path.name for path in server.backups()}
+    assert command(server, 'verify')['good'] is True
+
+    inspection = command(server, 'inspect', '--node', uuids[0])
+    assert {node['id'] for node in inspection['nodes']} == set(alice.graph())
+    assert inspection['details'][0]['type'] == 'Thing'
+    assert 'regretted' in inspection['details'][0]['data']
+    command(server, 'inspect', '--node', 'nobody', code=5)
+
+    old = backup_of(server, before)
+    change = command(server, 'restore', old.name, '--dry-run')['change']
+    assert [node['id'] for node in change['added']] == [uuids[1]]
+    assert [node['id'] for node in change['changed']] == [uuids[0]]
+    assert change['removed'] == []
+
+    # What changes something is refused, says what to do, and changes nothing.
+    answer = command(server, 'restore', old.name, code=3)
+    assert 'Stop broker and snapshotter' in answer['error']
+    assert same(alice.graph(), server.saved_graph())
+
+
+def test_export_is_opened_by_the_library(server, new_client, tmp_path):
+    alice = new_client('alice')
+    uuids = alice.host(server.port, CONTENTS[:3])
+    parent = alice.add({'a': 'parent'}, links=[uuids[1]])
+    server.wait_saved(alice.graph())
+
+    whole = tmp_path / 'whole.db'
+    command(server, 'export', '--to', whole)
+    assert values.differences(alice.graph(), server.saved_graph(whole)) == ''
+
+    part = tmp_path / 'part.db'
+    assert command(server, 'export', '--to', part, '--node', parent)['nodes'] == 2
+    graph = alice.graph()
+    expected = {uuid: graph[uuid] for uuid in (parent, uuids[1])}
+    assert values.differences(expected, server.saved_graph(part)) == ''
+    command(server, 'export', '--to', part, code=1)
+
+
+def test_restore_a_backup_and_take_it_back(server, new_client):
+    alice = new_client('alice')
+    _, before = two_states(server, alice)
+    after = alice.graph()
+    old = backup_of(server, before)
+    alice.leave()
+    server.stop()
+
+    kept = command(server, 'restore', old.name)['kept']
+    server.start()
+    alice.join(server.port)
+    assert same(before, alice.graph())
+    alice.edit(next(iter(before)), {'work': 'goes on'})
+    server.wait_saved(alice.graph())
+    alice.leave()
+    server.restart()
+    alice.join(server.port)
+    assert 'goes on' in json.dumps(alice.graph())
+    alice.leave()
+    server.stop()
+
+    command(server, 'restore', kept)
+    server.start()
+    alice.join(server.port)
+    assert same(after, alice.graph())
+
+
+def test_import_what_the_library_dumped(server, new_client, tmp_path):
+    from replication.objects import Node
+    from replication.protocol import DataTranslationProtocol
+    from replication.repository import Repository
+    alice = new_client('alice')
+    alice.host(server.port, CONTENTS[:2])
+    server.wait_saved(alice.graph())
+    before = alice.graph()
+    alice.leave()
+    server.stop()
+
+    repository = Repository(rdp=DataTranslationProtocol(), username='Zoë')
+    repository.remote = types.SimpleNamespace(online_users={})
+    for index, content in enumerate(CONTENTS):
+        repository.do_commit(Node(owner='COMMON', uuid=f'uuid-{index}', dependencies=None,
+                                  data={'type_id': 'Thing', 'content': content, 'links': []}))
+    repository.dumps(str(tmp_path / 'dumped.db'))
+    dumped = next(tmp_path.glob('dumped_*.db'))
+    kept = command(server, 'import', dumped)['kept']
+    assert same(before, server.saved_graph(server.data / 'backups' / kept))
+
+    server.start()
+    alice.join(server.port)
+    assert same(values.canonical_graph(repository.graph), alice.graph())
+    uuid = alice.add({'work': 'goes on'})
+    server.wait_saved(alice.graph())
+    alice.leave()
+    server.restart()
+    alice.join(server.port)
+    assert uuid in alice.graph()
+
+
+def test_a_node_is_taken_out_of_a_stopped_session(server, new_client):
+    alice = new_client('alice')
+    uuids = alice.host(server.port, CONTENTS[:3])
+    parent = alice.add({'a': 'parent'}, links=[uuids[0]])
+    server.wait_saved(alice.graph())
+    expected = alice.graph()
+    alice.leave()
+    server.stop()
+    answer = command(server, 'remove-node', uuids[0])
+    assert [node['id'] for node in answer['change']['removed']] == [uuids[0]]
+    command(server, 'remove-node', uuids[0], code=5)
+    server.start()
+    alice.join(server.port)
+    graph = alice.graph()
+    assert set(graph) == set(expected) - {uuids[0]}
+    assert graph[parent][1] == []
+
+
+def test_pinned_backups_stay(make_server, new_client):
+    server = make_server(SAVE_INTERVAL=1, MAX_BACKUPS=1, KEEP_HOURLY=0, KEEP_DAILY=0,
+                         KEEP_WEEKLY=0).start()
+    alice = new_client('alice')
+    uuids = alice.host(server.port, CONTENTS[:2])
+    before = alice.graph()
+    server.wait_saved(before)
+    pinned = command(server, 'pin', server.backups()[-1].name)['to']
+    for number in range(3):
+        alice.edit(uuids[0], {'number': number})
+        server.wait_saved(alice.graph())
+    wait_until(lambda: len(server.backups()) == 1, 'one backup is kept')
+    assert same(before, server.saved_graph(server.data / 'backups' / pinned))
