@@ -67,7 +67,7 @@ Loop::Loop(const common::Settings& settings, common::Log& log, common::io::Signa
       link_(link),
       http_(http),
       publisher_(common::limits::kRingBytesMax),
-      resync_(publisher_, 1),
+      resync_(publisher_, settings.snapshotters),
       session_(session_options(settings)) {}
 
 common::Result<Loop::End> Loop::run() {
@@ -284,6 +284,11 @@ void Loop::restore(RestoredGraph restored, Instant now) {
     write(Log::Level::Info, "Restoring from the snapshotter " + common::log_text(restored.from) +
                                 ": " + std::to_string(restored.whole.graph.nodes.size()) +
                                 " nodes at " + common::to_string(holding.position));
+    if (restored.forked) {
+        write(Log::Level::Warning,
+              "The snapshotters hold histories that went apart. The one with the newest work is "
+              "taken; each of the others keeps what it has as a pinned backup");
+    }
     send_record(publisher_.start(common::Epoch{common::io::random_id()}, holding.position,
                                  holding.lineage, common::io::wall_now(), holding.last_mutation));
     session_.restore(common::Graph(std::move(restored.whole.graph)), now, effects_);

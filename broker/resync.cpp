@@ -411,12 +411,6 @@ void Resync::on(const PeerId& from, const common::feed::Saved& saved, Turn& turn
     saves_.erase(found);
 }
 
-void Resync::save_now(const std::string& reason, LinkEffects& effects) {
-    for (const auto& [id, peer] : peers_) {
-        effects.emplace_back(LinkSend{id, common::feed::SaveNow{0, reason}});
-    }
-}
-
 // ---- Who is there --------------------------------------------------------------------------
 
 void Resync::on(const PeerId& from, const common::feed::Bye&, Turn& turn) {

@@ -72,9 +72,6 @@ public:
     // A peer that cannot be reached any more (EHOSTUNREACH).
     void on_unreachable(const PeerId& peer);
 
-    // Asks every snapshotter for a save; nobody waits for the answer.
-    void save_now(const std::string& reason, LinkEffects& effects);
-
     // The newest position any snapshotter called durable in the present lineage.
     std::optional<common::Position> durable() const;
     std::vector<SnapshotterStatus> snapshotters() const;

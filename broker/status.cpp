@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/config.h"
+#include "common/position_json.h"
 
 namespace broker {
 namespace {
@@ -14,36 +15,18 @@ using common::feed::BrokerState;
 constexpr common::Millis kSnapshotterSilence{5'000};
 
 nlohmann::json position_json(const common::Position& position) {
-    // 64-bit numbers are texts: scripts read JSON numbers as floats.
-    return {{"epoch", common::hex({common::number(position.epoch), 0}).substr(0, 16)},
-            {"seq", common::number(position.seq)},
-            {"chain", common::hex(position.chain)}};
+    return common::position_json<nlohmann::json>(position);
 }
 
 }  // namespace
-
-const char* name(BrokerState state) {
-    switch (state) {
-        case BrokerState::Restoring:
-            return "restoring";
-        case BrokerState::Waiting:
-            return "waiting";
-        case BrokerState::Uploading:
-            return "uploading";
-        case BrokerState::Active:
-            return "active";
-        case BrokerState::Stopping:
-            return "stopping";
-        case BrokerState::Stopped:
-            return "stopped";
-    }
-    return "?";
-}
 
 Status make_status(const StatusInput& input) {
     const BrokerState state = input.session.state();
     const auto seq = common::number(input.publisher.position().seq);
 
+    const auto not_durable = [seq](const common::Position& durable) {
+        return seq - std::min(seq, common::number(durable.seq));
+    };
     nlohmann::json snapshotters = nlohmann::json::array();
     bool protected_now = input.allow_unprotected;
     for (const SnapshotterStatus& snapshotter : input.resync.snapshotters()) {
@@ -52,6 +35,7 @@ Status make_status(const StatusInput& input) {
         snapshotters.push_back({{"name", snapshotter.name},
                                 {"durable", position_json(snapshotter.durable)},
                                 {"saved_ms", common::number(snapshotter.saved)},
+                                {"records_not_durable", not_durable(snapshotter.durable)},
                                 {"silence_ms", silence.count()}});
     }
     const auto durable = input.resync.durable();
@@ -78,7 +62,7 @@ Status make_status(const StatusInput& input) {
         {"state", name(state)},
         {"position", position_json(input.publisher.position())},
         {"durable", durable ? position_json(*durable) : nlohmann::json()},
-        {"records_not_durable", durable ? seq - std::min(seq, common::number(durable->seq)) : seq},
+        {"records_not_durable", not_durable(durable.value_or(common::Position{}))},
         {"nodes", input.node_count},
         {"users", users},
         {"snapshotters", snapshotters},

@@ -33,6 +33,4 @@ struct Status {
 // clients are served, and a snapshotter was heard lately (or none is wanted).
 Status make_status(const StatusInput& input);
 
-const char* name(common::feed::BrokerState state);  // "active"
-
 }  // namespace broker

@@ -224,6 +224,14 @@ const Row kSettings[] = {
      [](const std::string& value, Settings& to) { return apply_endpoint(value, to.link); }},
     {"HEALTH", "--health-address", "(127.0.0.1:PORT+6, the snapshotter PORT+7)", UsedBy::Both,
      "host:port of the program's GET /health, or off", apply_health},
+    {"SNAPSHOTTERS", "--snapshotters", "1", UsedBy::Broker,
+     "how many are expected at start; it restores when all have answered, or 3 s after the first",
+     [](const std::string& value, Settings& to) -> std::optional<Allowed> {
+         if (parse_number<std::uint32_t>(value, 1, 100, to.snapshotters)) {
+             return std::nullopt;
+         }
+         return "a whole number from 1 to 100";
+     }},
     {"SHUTDOWN_WAIT", "--shutdown-wait", "10", UsedBy::Broker,
      "seconds it waits when stopped until the snapshotter has everything",
      [](const std::string& value, Settings& to) -> std::optional<Allowed> {

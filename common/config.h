@@ -60,7 +60,8 @@ struct Settings {
     std::uint32_t keep_weekly = 0;
     std::string feed;  // a ZeroMQ endpoint: the broker binds it, the snapshotter connects to it
     std::string link;
-    HostPort health;  // of this program
+    HostPort health;                 // of this program
+    std::uint32_t snapshotters = 0;  // expected at start
     std::chrono::seconds shutdown_wait{};
     std::uint64_t client_queue_bytes_max = 0;
     std::chrono::milliseconds client_stall{};

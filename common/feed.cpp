@@ -736,4 +736,22 @@ Result<LinkMessage> decode_link(const Frames& frames) {
         envelope, frames, [&](Reader& fields) { return read_link(envelope.number, fields); });
 }
 
+const char* name(BrokerState state) {
+    switch (state) {
+        case BrokerState::Restoring:
+            return "restoring";
+        case BrokerState::Waiting:
+            return "waiting";
+        case BrokerState::Uploading:
+            return "uploading";
+        case BrokerState::Active:
+            return "active";
+        case BrokerState::Stopping:
+            return "stopping";
+        case BrokerState::Stopped:
+            return "stopped";
+    }
+    return "unknown";
+}
+
 }  // namespace common::feed

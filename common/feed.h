@@ -41,6 +41,7 @@ Hash128 chain_after(const Hash128& before, const Frames& record);
 // ---- The feed ------------------------------------------------------------------------------
 
 enum class BrokerState : int { Restoring, Waiting, Uploading, Active, Stopping, Stopped };
+const char* name(BrokerState state);  // "active", as health pages say it
 
 // Four a second, after a resync, and at saves. In the state Restoring the position has no seq.
 // Stopped: nothing comes after this position.

@@ -4,11 +4,14 @@
 
 namespace common {
 
-std::string hex(const Hash128& hash) {
-    char text[33];
-    std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(hash.high),
-                  static_cast<unsigned long long>(hash.low));
+std::string hex(std::uint64_t number) {
+    char text[17];
+    std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(number));
     return text;
+}
+
+std::string hex(const Hash128& hash) {
+    return hex(hash.high) + hex(hash.low);
 }
 
 std::string to_string(const Position& position) {

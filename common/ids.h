@@ -46,7 +46,8 @@ struct Hash128 {
     std::uint64_t low = 0;
     friend auto operator<=>(const Hash128&, const Hash128&) = default;
 };
-std::string hex(const Hash128& hash);
+std::string hex(std::uint64_t number);  // 16 digits
+std::string hex(const Hash128& hash);   // 32 digits
 
 // Where a history stands. `chain` = hash(chain before, record bytes): equal positions mean equal
 // histories.

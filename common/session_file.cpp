@@ -149,10 +149,6 @@ Result<std::string> gunzip(std::string_view file) {
 
 // ---- numbers as text ---------------------------------------------------------------------------
 
-std::string hex64(std::uint64_t number) {
-    return hex(Hash128{number, 0}).substr(0, 16);
-}
-
 Result<std::uint64_t> read_number(std::string_view text, int base, const char* what) {
     std::uint64_t number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, base);
@@ -191,7 +187,7 @@ Result<std::int64_t> find_int(const Value& dict, const char* key) {
 // ---- the stamp ---------------------------------------------------------------------------------
 
 Value position_value(const Position& position) {
-    return Value::list({Value::str(hex64(number(position.epoch))),
+    return Value::list({Value::str(hex(number(position.epoch))),
                         Value::str(std::to_string(number(position.seq))),
                         Value::str(hex(position.chain))});
 }
@@ -217,7 +213,7 @@ Value lineage_value(const Lineage& lineage) {
     std::vector<Value> entries;
     for (const LineageEntry& entry : lineage) {
         entries.push_back(
-            Value::list({Value::str(hex64(number(entry.epoch))), position_value(entry.parent)}));
+            Value::list({Value::str(hex(number(entry.epoch))), position_value(entry.parent)}));
     }
     return Value::list(std::move(entries));
 }
@@ -249,7 +245,7 @@ Value stamp_value(const GraphCopy& graph, const SessionStamp& stamp) {
     return Value::dict({{Value::str("format"), Value::integer(kFormat)},
                         {Value::str("position"), position_value(stamp.position)},
                         {Value::str("lineage"), lineage_value(stamp.lineage)},
-                        {Value::str("timeline"), Value::str(hex64(number(graph.timeline)))},
+                        {Value::str("timeline"), Value::str(hex(number(graph.timeline)))},
                         {Value::str("initialised"), Value::boolean(graph.initialised)},
                         {Value::str("last_mutation"), Value::integer(number(stamp.last_mutation))},
                         {Value::str("saved"), Value::integer(number(stamp.saved))},

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/position_json.h"
 #include "snapshotter/storage/file_names.h"
 
 namespace snapshotter {
@@ -11,15 +12,8 @@ using Json = nlohmann::ordered_json;
 
 namespace {
 
-// 64-bit numbers are texts: scripts read JSON numbers as floats.
-std::string hex64(std::uint64_t number) {
-    return hex(common::Hash128{number, 0}).substr(0, 16);
-}
-
 Json to_json(const common::Position& position) {
-    return {{"epoch", hex64(number(position.epoch))},
-            {"seq", number(position.seq)},
-            {"chain", hex(position.chain)}};
+    return common::position_json<Json>(position);
 }
 
 Json to_json(const Status::Save& save) {
@@ -49,24 +43,6 @@ Json to_json(const DiskUse& use) {
 
 }  // namespace
 
-const char* name_of(BrokerState state) {
-    switch (state) {
-        case BrokerState::Restoring:
-            return "restoring";
-        case BrokerState::Waiting:
-            return "waiting for init";
-        case BrokerState::Uploading:
-            return "uploading";
-        case BrokerState::Active:
-            return "active";
-        case BrokerState::Stopping:
-            return "stopping";
-        case BrokerState::Stopped:
-            return "stopped";
-    }
-    return "unknown";
-}
-
 std::string summary(const Status& status) {
     if (status.save_failures > 0) {
         return "save failing";
@@ -87,7 +63,7 @@ std::string to_json(const Status& status) {
     json["version"] = status.version;
     json["uptime_seconds"] = status.uptime_seconds;
     json["data_dir"] = status.data_dir;
-    json["broker"] = status.broker && !status.broker_lost ? name_of(*status.broker) : "not heard";
+    json["broker"] = status.broker && !status.broker_lost ? name(*status.broker) : "not heard";
     json["following"] = status.following;
     json["lag"] = status.lag;
     json["initialized"] = status.holding && status.holding->initialised;

@@ -48,6 +48,4 @@ struct Status {
 std::string summary(const Status& status);
 std::string to_json(const Status& status);
 
-const char* name_of(common::feed::BrokerState state);
-
 }  // namespace snapshotter

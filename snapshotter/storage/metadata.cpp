@@ -4,21 +4,19 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "common/position_json.h"
 #include "snapshotter/storage/file_names.h"
 
 namespace snapshotter {
 
 using common::bad_input;
 using common::Hash128;
+using common::hex;
 using common::Result;
 using common::WallTime;
 using Json = nlohmann::ordered_json;
 
 namespace {
-
-std::string hex64(std::uint64_t number) {
-    return hex(Hash128{number, 0}).substr(0, 16);
-}
 
 // Seconds, as scripts know them.
 double seconds(WallTime time) {
@@ -128,10 +126,8 @@ std::string write_metadata(const Metadata& metadata) {
     json["backup"] = metadata.backup;
     json["backup_digest"] = hex(metadata.backup_digest);
     json["digest"] = hex(metadata.digest);
-    json["position"] = Json::object({{"epoch", hex64(number(metadata.position.epoch))},
-                                     {"seq", number(metadata.position.seq)},
-                                     {"chain", hex(metadata.position.chain)}});
-    json["timeline"] = hex64(number(metadata.timeline));
+    json["position"] = common::position_json<Json>(metadata.position);
+    json["timeline"] = hex(number(metadata.timeline));
     json["holdfast_version"] = metadata.version;
     // A name that is not UTF-8 must not cost the file.
     return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

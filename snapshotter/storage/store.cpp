@@ -111,6 +111,7 @@ struct Store::State {
     std::string backup;  // the newest one, as far as we know what it holds
     Hash128 backup_digest;
     std::set<std::string> verified;  // names of backups
+    Hash128 pinned;                  // the digest of the last one that pin() kept
 };
 
 // A session file under its temporary name, synced, read back and found right.
@@ -419,7 +420,7 @@ Result<void> Store::save_what_is_replaced(const Result<FileInfo>& present, Timel
                            TRY(pin_current(now)) +
                            ". To restore it: stop broker and snapshotter, copy it over " + file +
                            ", start them");
-    } else if (state_->current->timeline != timeline) {
+    } else if (state_->current->timeline != timeline && state_->current->digest != state_->pinned) {
         warnings.push_back("another session takes the place of the one in " + file +
                            "; that one is kept as " + TRY(pin_current(now)));
     }
@@ -589,6 +590,7 @@ Result<std::string> Store::pin(const SaveRequest& request) {
     SaveReport::Times took;
     const Written written = TRY(write_session(backups, name, request.graph, stamp, took));
     TRY(written.file->commit());
+    state_->pinned = stamp.digest;
     return join(backups, name);
 }
 

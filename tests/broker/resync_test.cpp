@@ -385,10 +385,6 @@ TEST_CASE("a save on demand goes to the snapshotters and the answer to who asked
         rig.tick(120'000);
         CHECK_FALSE(rig.sent<feed::Saved>("cli").at(0).ok);
     }
-    rig.effects.clear();
-    rig.resync.save_now("shutdown", rig.effects);
-    CHECK(rig.sent<feed::SaveNow>("p").at(0).request == 0);
-    CHECK(rig.sent<feed::SaveNow>("q").at(0).reason == "shutdown");
 }
 
 TEST_CASE("a snapshotter that was started again is one snapshotter") {

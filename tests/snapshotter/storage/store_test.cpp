@@ -305,6 +305,19 @@ TEST_CASE_FIXTURE(Fixture, "another session does not take the place of one unkep
     CHECK(save(other, 6, 40, 99)->warnings.empty());
 }
 
+TEST_CASE_FIXTURE(Fixture, "what is pinned already is not pinned again when it is replaced") {
+    REQUIRE(start().has_value());
+    const GraphCopy theirs = sample_graph(3);
+    REQUIRE(save(theirs, 4, 0).has_value());
+    REQUIRE(store->pin({theirs, sample_stamp(4), "it holds another session", at(10)}).has_value());
+    GraphCopy other = sample_graph(2, 5);
+    other.timeline = Timeline{99};
+    const auto report = save(other, 5, 30, 99);
+    REQUIRE(report.has_value());
+    CHECK(report->warnings.empty());
+    CHECK(count(files, "/data/backups/pinned_") == 1);
+}
+
 TEST_CASE_FIXTURE(Fixture, "cleared by hand, the directory is fresh") {
     start_with_two_saves();
     store.reset();
