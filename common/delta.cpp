@@ -6,9 +6,10 @@
 // The base is changed in place. Every change is written down first in `undo_`, so that an error can
 // take all of it back; nothing is copied that the delta does not touch.
 //
-// A fold could make what the pickle machine refuses to read: values too deep, and values that are
-// contained in themselves. Depth follows from the path; where something is shared, in the base or
-// in the delta, the whole value is measured afterwards.
+// A fold could make what the pickle machine refuses to read: values too deep or too large, and
+// values that are contained in themselves. Depth follows from the path, and what a delta brings is
+// counted; where something is shared, in the base or in the delta, what came was not counted, or
+// the count says that it may be too much, the whole value is measured afterwards.
 
 #include "common/delta.h"
 
@@ -22,9 +23,18 @@ Result<void> check_delta(const Value& delta) {
     return {};
 }
 
-Result<FoldReport> fold_delta(Value& base, const Value& delta) {
+Extent extent_of(const Value& value) {
+    return Measure().of(value);
+}
+
+Result<FoldReport> fold_delta(Value& base, const Value& delta, Extent& extent) {
     const Actions actions = TRY(read_actions(delta));
-    return Folder(base, delta, actions).run();
+    return Folder(base, delta, actions, extent).run();
+}
+
+Result<FoldReport> fold_delta(Value& base, const Value& delta) {
+    Extent extent = extent_of(base);
+    return fold_delta(base, delta, extent);
 }
 
 }  // namespace common

@@ -2,6 +2,7 @@
 // Applies a deepdiff delta to a value, as `deepdiff` 8.1.1's `base + Delta(bytes)` does with its
 // default options: every client does the same, so where ours differs, ours is wrong.
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,15 @@ struct FoldReport {
     std::string first_skipped;  // a sentence, empty if none
 };
 
+// At most how much a value is, counted as the pickle machine counts: what is shared counts each
+// time it is reached.
+struct Extent {
+    std::size_t values = 0;
+    std::size_t containers = 0;  // of them, those that can change
+    std::size_t bytes = 0;       // pickled
+};
+Extent extent_of(const Value& value);
+
 // Checks the shape of a delta as far as that does not need the base: a dict; actions we fold.
 // An action we do not fold exactly is refused (Unsupported).
 Result<void> check_delta(const Value& delta);
@@ -23,6 +33,11 @@ Result<void> check_delta(const Value& delta);
 // Changes `base` in place to what deepdiff would return; the containers of `base` belong to the
 // caller alone. On an error (deepdiff would raise) `base` is unchanged. Parts of `delta` are
 // copied, never shared into `base`, except immutable ones.
+//
+// What comes out can be pickled and read again, however many deltas were folded before: that is
+// known from `extent`, which is that of the base and becomes that of the result, without looking at
+// the whole of it each time. Too much: Limit.
+Result<FoldReport> fold_delta(Value& base, const Value& delta, Extent& extent);
 Result<FoldReport> fold_delta(Value& base, const Value& delta);
 
 }  // namespace common

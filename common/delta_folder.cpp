@@ -8,6 +8,31 @@ namespace common {
 
 using Type = Value::Type;
 
+namespace {
+
+// Of the keys and placeholders that paths may have made.
+Extent extent_of_paths(const Actions& actions) {
+    Extent extent;
+    for (const Dict* changes :
+         {actions.values_changed, actions.type_changes, actions.iterable_item_added,
+          actions.iterable_item_moved, actions.dictionary_item_added, actions.attribute_added}) {
+        if (changes == nullptr) {
+            continue;
+        }
+        for (const Dict::Entry& entry : changes->entries()) {
+            const std::string* path = path_of(entry);
+            const Value* moved = entry.value.find("new_path");
+            const std::size_t length = (path != nullptr ? path->size() : 0) +
+                                       (moved != nullptr ? extent_of_one(*moved).bytes : 0);
+            // A key, if a number or tuple with parts, and None.
+            add(extent, {length + 2, 0, 12 * (length + 2)});
+        }
+    }
+    return extent;
+}
+
+}  // namespace
+
 Result<FoldReport> Folder::run() {
     Result<void> done = fold();
     if (done && root_gone_) {
@@ -19,8 +44,8 @@ Result<FoldReport> Folder::run() {
     if (done && importer_.frame_shared()) {
         done = tl::unexpected(unsupported("a delta that contains parts of itself"));
     }
-    if (done && (shared_ || importer_.any_shared())) {
-        done = check_extent();
+    if (done) {
+        done = check_result();
     }
     if (!done) {
         undo_.take_back(root_);
@@ -195,9 +220,22 @@ Result<void> Folder::raises(const char* why, std::string_view path) {
 }
 
 Result<void> Folder::check_extent() {
-    if (!Measure(measure_steps_left_).fits(root_)) {
+    Extent extent;
+    if (!Measure(measure_steps_left_).fits(root_, extent)) {
         return fail(ErrorKind::Limit, "a delta that makes the value too deep or too large");
     }
+    return {};
+}
+
+Result<void> Folder::check_result() {
+    Extent grown = extent_;
+    add(grown, importer_.brought());
+    add(grown, extent_of_paths(actions_));
+    const bool counted = !uncounted_ && tuples_.empty() && !shared_ && !importer_.any_shared();
+    if ((!counted || !is_readable(grown)) && !Measure(measure_steps_left_).fits(root_, grown)) {
+        return fail(ErrorKind::Limit, "a delta that makes the value too deep or too large");
+    }
+    extent_ = grown;
     return {};
 }
 

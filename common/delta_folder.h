@@ -31,10 +31,10 @@ class Folder {
 public:
     using Steps = std::vector<PathStep>;
 
-    Folder(Value& root, const Value& delta, const Actions& actions)
-        : root_(root), actions_(actions), importer_(delta) {}
+    Folder(Value& root, const Value& delta, const Actions& actions, Extent& extent)
+        : root_(root), actions_(actions), importer_(delta), extent_(extent) {}
 
-    // Once. On an error the root is as it was.
+    // Once. On an error the root and its extent are as they were.
     Result<FoldReport> run();
 
 private:
@@ -86,7 +86,10 @@ private:
     // piece of a str or bytes, to scratch_.
     const Value* get(const Value& object, const PathStep& step);
 
+    // That the value, as it is now, is not too deep or too large, nor in itself.
     Result<void> check_extent();
+    // That the result can be read again, and how large it is at most.
+    Result<void> check_result();
 
     // After containers from the delta were put in. Only with something shared they may be in
     // themselves now, or deeper than their path says; nothing may go down into them before it is
@@ -114,6 +117,7 @@ private:
     Value& root_;
     const Actions& actions_;
     Importer importer_;
+    Extent& extent_;
     Undo undo_;
     FoldReport report_;
     Steps steps_;
@@ -122,6 +126,7 @@ private:
     Value scratch_;
     std::deque<std::string> paths_;  // paths that are not in the delta
     bool foreign_ = false;
+    bool uncounted_ = false;    // more came than what was imported and keys
     bool shared_ = false;       // a path went through a container that is in the base twice
     bool path_shared_ = false;  // the last one did
     std::size_t measure_steps_left_ = limits::kPickleExpandedMax;

@@ -1,6 +1,7 @@
 #include "common/delta_import.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "common/limits.h"
 
@@ -24,21 +25,19 @@ bool holds_mutable(const Value& value) {
            value.is(Type::ByteArray) || value.is(Type::Object);
 }
 
-std::size_t depth_of(const Value& value) {
+// The depth of a value that holds nothing mutable; what it weighs is added to `extent`.
+std::size_t weigh(const Value& value, Extent& extent) {
+    add(extent, extent_of_one(value));
+    const Tuple* tuple = value.as_tuple();
+    const Set* frozen = value.as_frozen_set();
+    if (tuple == nullptr && frozen == nullptr) {
+        return 0;
+    }
     std::size_t depth = 0;
-    if (const Tuple* tuple = value.as_tuple()) {
-        for (const Value& item : tuple->items) {
-            depth = std::max(depth, depth_of(item));
-        }
-        return depth + 1;
+    for (const Value& item : tuple != nullptr ? tuple->items : frozen->items()) {
+        depth = std::max(depth, weigh(item, extent));
     }
-    if (const Set* frozen = value.as_frozen_set()) {
-        for (const Value& item : frozen->items()) {
-            depth = std::max(depth, depth_of(item));
-        }
-        return depth + 1;
-    }
-    return 0;
+    return depth + 1;
 }
 
 }  // namespace
@@ -62,22 +61,58 @@ Reference reference_of(const Value& value) {
     }
 }
 
-bool Measure::fits(const Value& value) {
-    const Extent extent = measure(value, 1);
-    return extent.depth <= limits::kPickleDepthMax && extent.expanded <= limits::kPickleExpandedMax;
-}
-
-void Measure::add(Extent& whole, const Extent& part) {
-    whole.depth = std::max(whole.depth, part.depth + 1);
-    // Both are bounded, or have been found too large: the sum does not overflow.
-    whole.expanded = std::min(whole.expanded + part.expanded, limits::kPickleExpandedMax + 1);
-}
-
-Measure::Extent Measure::measure(const Value& value, std::size_t level) {
-    if (level > limits::kPickleDepthMax + 1 || steps_left_ == 0) {
-        return {limits::kPickleDepthMax + 1, 1};
+// More bytes than the writer takes: the longest opcodes, and a part of its marks and frames.
+Extent extent_of_one(const Value& value) {
+    const auto text = [](std::size_t size) { return size + size / 1024 + 10; };
+    if (const std::string* str = value.as_str()) {
+        return {1, 0, text(str->size())};
     }
-    --steps_left_;
+    if (const Bytes* bytes = value.as_bytes()) {
+        return {1, 0, text(bytes->size())};
+    }
+    if (const ByteArray* array = value.as_byte_array()) {
+        return {1, 1, text(array->bytes.size()) + 20};
+    }
+    if (const auto* number = std::get_if<BigIntRef>(&value.storage())) {
+        return {1 + (*number)->bytes.size() / 16, 0, (*number)->bytes.size() + 6};
+    }
+    const Object* object = value.as_object();
+    const ClassRef* cls = object != nullptr ? object->cls.get() : value.as_class();
+    if (cls != nullptr) {
+        return {1, object != nullptr ? 1U : 0U, cls->module.size() + cls->name.size() + 32};
+    }
+    const bool can_change = value.is(Type::List) || value.is(Type::Dict) || value.is(Type::Set);
+    return {1, can_change ? 1U : 0U, 12};
+}
+
+void add(Extent& whole, const Extent& part) {
+    constexpr std::size_t kFar = std::numeric_limits<std::size_t>::max() / 2;
+    whole.values = std::min(whole.values + part.values, kFar);
+    whole.containers = std::min(whole.containers + part.containers, kFar);
+    whole.bytes = std::min(whole.bytes + part.bytes, kFar);
+}
+
+bool is_readable(const Extent& extent) {
+    return extent.values <= kReadable.values && extent.containers <= kReadable.containers &&
+           extent.bytes <= kReadable.bytes;
+}
+
+bool Measure::fits(const Value& value, Extent& extent) {
+    const Tree tree = measure(value, 1);
+    extent = tree.extent;
+    return tree.depth <= limits::kPickleDepthMax && is_readable(extent);
+}
+
+void Measure::add_child(Tree& whole, const Tree& part) {
+    whole.depth = std::max(whole.depth, part.depth + 1);
+    add(whole.extent, part.extent);
+}
+
+Measure::Tree Measure::measure(const Value& value, std::size_t level) {
+    if (level > limits::kPickleDepthMax + 1 || *steps_left_ == 0) {
+        return {limits::kPickleDepthMax + 1, {1, 0, 0}};
+    }
+    --*steps_left_;
     const Reference shared = reference_of(value);
     if (shared.count > 1) {
         const auto known = known_.find(shared.address);
@@ -85,43 +120,47 @@ Measure::Extent Measure::measure(const Value& value, std::size_t level) {
             return known->second;
         }
     }
-    Extent extent;
-    if (const List* list = value.as_list()) {
-        extent = measure_items(list->items, level);
-    } else if (const Tuple* tuple = value.as_tuple()) {
-        extent = measure_items(tuple->items, level);
-    } else if (const Dict* dict = value.as_dict()) {
-        extent.depth = 1;
-        for (const auto& entry : dict->entries()) {
-            add(extent, measure(entry.key, level + 1));
-            add(extent, measure(entry.value, level + 1));
-        }
-    } else if (const Set* set = value.as_set()) {
-        extent = measure_items(set->items(), level);
-    } else if (const Set* frozen = value.as_frozen_set()) {
-        extent = measure_items(frozen->items(), level);
-    } else if (const Object* object = value.as_object()) {
-        extent = measure(object->args, level + 1);
-        add(extent, measure(object->state, level + 1));
-    }
+    Tree tree{0, extent_of_one(value)};
+    measure_inside(value, tree, level);
     if (shared.count > 1) {
-        known_[shared.address] = extent;
+        known_[shared.address] = tree;
     }
-    return extent;
+    return tree;
 }
 
-Measure::Extent Measure::measure_items(const std::vector<Value>& items, std::size_t level) {
-    Extent extent{1, 1};
-    for (const Value& item : items) {
-        add(extent, measure(item, level + 1));
+void Measure::measure_inside(const Value& value, Tree& tree, std::size_t level) {
+    if (const List* list = value.as_list()) {
+        measure_items(list->items, tree, level);
+    } else if (const Tuple* tuple = value.as_tuple()) {
+        measure_items(tuple->items, tree, level);
+    } else if (const Dict* dict = value.as_dict()) {
+        tree.depth = 1;
+        for (const auto& entry : dict->entries()) {
+            add_child(tree, measure(entry.key, level + 1));
+            add_child(tree, measure(entry.value, level + 1));
+        }
+    } else if (const Set* set = value.as_set()) {
+        measure_items(set->items(), tree, level);
+    } else if (const Set* frozen = value.as_frozen_set()) {
+        measure_items(frozen->items(), tree, level);
+    } else if (const Object* object = value.as_object()) {
+        add_child(tree, measure(object->args, level + 1));
+        add_child(tree, measure(object->state, level + 1));
     }
-    return extent;
+}
+
+void Measure::measure_items(const std::vector<Value>& items, Tree& tree, std::size_t level) {
+    tree.depth = 1;
+    for (const Value& item : items) {
+        add_child(tree, measure(item, level + 1));
+    }
 }
 
 Value Importer::import(const Value& value, std::size_t level) {
     if (!holds_mutable(value)) {
-        if (value.is(Type::Tuple) || value.is(Type::FrozenSet)) {
-            depth_ = std::max(depth_, level - 1 + depth_of(value));
+        const std::size_t depth = weigh(value, brought_);
+        if (depth > 0) {
+            depth_ = std::max(depth_, level - 1 + depth);
         }
         return value;
     }
@@ -151,6 +190,7 @@ std::vector<Value> Importer::copy_items(const std::vector<Value>& items, std::si
 }
 
 Value Importer::copy(const Value& value, std::size_t level) {
+    add(brought_, extent_of_one(value));
     if (const List* list = value.as_list()) {
         return Value::list(copy_items(list->items, level));
     }
@@ -160,12 +200,20 @@ Value Importer::copy(const Value& value, std::size_t level) {
     if (const Dict* dict = value.as_dict()) {
         auto result = std::make_shared<Dict>();
         for (const auto& entry : dict->entries()) {
+            weigh(entry.key, brought_);
             result->set(entry.key, import(entry.value, level + 1));
         }
         return Value(DictRef(std::move(result)));
     }
     if (const Set* set = value.as_set()) {
+        for (const Value& item : set->items()) {
+            weigh(item, brought_);
+        }
         return Value(SetRef(std::make_shared<Set>(*set)));
+    }
+    if (value.is(Type::Object)) {
+        depth_ = std::max(depth_, level + Measure().levels_of(value) - 1);
+        add(brought_, Measure().of(value));
     }
     return deep_copy(value);  // a bytearray or an object
 }

@@ -193,8 +193,10 @@ Result<void> Folder::apply_opcodes(std::string_view path, const List& opcodes) {
     }
     if (list != nullptr) {
         undo_.list_assign(*list, std::move(items));
+        uncounted_ = uncounted_ || twice;
         return twice ? check_extent() : check_put_in();
     }
+    uncounted_ = true;
     // deepdiff forgets what it made, and puts the tuple as it was where the path's container is.
     const Value same = *object;
     if (place.is_root()) {
@@ -573,6 +575,7 @@ Result<void> Folder::fold_without_order(const Value& key) {
     if (object.is(Type::Str) && length > kUnorderedTextMax) {
         return tl::unexpected(unsupported("a long text compared without order"));
     }
+    uncounted_ = uncounted_ || !object.is(Type::List);
     for (std::size_t i = 0; i < length; ++i) {
         PathStep step;
         step.key = Value::integer(static_cast<std::int64_t>(i));

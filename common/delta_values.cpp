@@ -50,6 +50,7 @@ Result<void> Folder::change_values(const Dict& changes, bool is_type_change) {
         if (steps_.size() + 1 > limits::kPickleDepthMax) {
             return fail(ErrorKind::Limit, "a delta that nests too deeply at " + path);
         }
+        uncounted_ = true;
         TRY(set_place(place, std::move(*made), path));
     }
     return {};

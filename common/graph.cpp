@@ -81,15 +81,17 @@ bool leaves_type_id(const Value& delta) {
     return true;
 }
 
-// On an error `base` is as it was.
-Result<FoldReport> fold_node_data(Value& base, const Value& delta) {
+// On an error `base` and its extent are as they were.
+Result<FoldReport> fold_node_data(Value& base, const Value& delta, Extent& extent) {
     if (leaves_type_id(delta)) {
-        return fold_delta(base, delta);
+        return fold_delta(base, delta, extent);
     }
     Value copy = deep_copy(base);
-    FoldReport report = TRY(fold_delta(copy, delta));
+    Extent grown = extent;
+    FoldReport report = TRY(fold_delta(copy, delta, grown));
     TRY(check_node_data(copy));
     base = std::move(copy);
+    extent = grown;
     return report;
 }
 
@@ -130,6 +132,7 @@ struct Graph::State {
 
     struct Parsed {
         Value value;
+        Extent extent;          // of it
         bool newer = false;     // than the bytes of `node`
         std::size_t bytes = 0;  // about what `value` weighs
         std::size_t added = 0;  // bytes of deltas since that was found out; part of `bytes`
@@ -285,6 +288,7 @@ Result<Graph::State::Parsed*> Graph::State::parse(Entry& entry) {
     }
     auto parsed = std::make_unique<Parsed>();
     parsed->value = TRY(read_pickle(entry.node->data, PickleUse::Plain));
+    parsed->extent = extent_of(parsed->value);
     parsed->bytes = common::memory_bytes(parsed->value);
     recent.push_front(&entry);
     parsed->recent = recent.begin();
@@ -364,7 +368,7 @@ Result<Applied> Graph::State::on(const PatchNode& patch) {
     const Dict* actions = delta.as_dict();
     if (actions == nullptr || actions->size() > 0) {
         Parsed* parsed = TRY(parse(entry));
-        applied.fold = TRY(fold_node_data(parsed->value, delta));
+        applied.fold = TRY(fold_node_data(parsed->value, delta, parsed->extent));
         applied.changed = true;
         parsed->newer = true;
         entry.stale = true;

@@ -97,6 +97,25 @@ TEST_CASE("what is not there is gone over, the rest applies") {
     CHECK(folded(text("abc"), delta("values_changed", "root[1]", change(text("x"))), 1) == "'abc'");
 }
 
+TEST_CASE("an object that is put in is as deep as what is in it") {
+    Value deep = number(1);
+    for (int i = 0; i < 200; ++i) {
+        deep = Value::list({deep});
+    }
+    const auto put = [&](std::size_t levels) {
+        Value base = number(0);
+        std::string path = "root";
+        for (std::size_t i = 0; i < levels; ++i) {
+            base = Value::list({base});
+            path += "[0]";
+        }
+        const Value made = opcode("insert", 0, 0, deep);
+        return folded(base, delta("values_changed", path, change(made)));
+    };
+    CHECK(put(10) != "too much");
+    CHECK(put(100) == "too much");
+}
+
 TEST_CASE("types change with a value and without") {
     CHECK(folded(dict({{"a", number(1)}}),
                  delta("type_changes", "root['a']", dict({{"new_type", class_of("str")}}))) ==

@@ -59,6 +59,25 @@ Value set_value(std::string_view path, Value value) {
 
 }  // namespace
 
+TEST_CASE("a node that grows with each commit stays one that can be read") {
+    Graph graph;
+    CHECK(changed(graph, PutNode{make_node("a", "ada", {}, 1)}));
+    // Tuples: sharing what cannot change is no reason to look at the whole node.
+    const Value row = Value::tuple(std::vector<Value>(1000, Value::integer(7)));
+    const Value million = Value::tuple(std::vector<Value>(1000, row));
+    std::size_t grown = 0;
+    for (int i = 0; i < 18; ++i) {
+        const std::string path = "root['block" + std::to_string(i) + "']";
+        PatchNode patch = patch_with("a", Value::dict());
+        patch.parsed = dict_of("dictionary_item_added", dict_of(path, million));
+        const auto applied = graph.apply(patch);
+        grown += applied ? 1U : 0U;
+        CHECK((applied || applied.error().kind == ErrorKind::Limit));
+    }
+    CHECK(grown == limits::kPickleExpandedMax / 1'001'001);
+    CHECK(changed(graph, patch_with("a", set_value("root['location'][0]", Value::real(5)))));
+}
+
 TEST_CASE("nodes stay in the order in which they came") {
     Graph graph;
     for (const char* id : {"c", "a", "b"}) {

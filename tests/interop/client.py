@@ -19,6 +19,7 @@ import threading
 import time
 import traceback
 
+from deepdiff import DeepDiff, Delta
 from replication import constants, porcelain
 from replication.interface import session
 from replication.protocol import DataTranslationProtocol, ReplicatedDatablock
@@ -50,6 +51,14 @@ class ThingDatablock(ReplicatedDatablock):
 
     is_root = True
     use_delta = True
+
+    @staticmethod
+    def compute_delta(last_data, current_data):
+        """The addon compares scenes and collections without order."""
+        if current_data['content'].get('type_id') in ('Scene', 'Collection'):
+            return Delta(DeepDiff(last_data, current_data, cache_size=5000, ignore_order=True,
+                                  report_repetition=True))
+        return ReplicatedDatablock.compute_delta(last_data, current_data)
 
     @staticmethod
     def construct(data):

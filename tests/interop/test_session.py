@@ -1,9 +1,13 @@
 """The main job: the session survives that everybody leaves, that both processes restart, and that
 either of them is killed."""
 
+import pathlib
+import pickle
 import random
+import zipfile
 
 import pytest
+from deepdiff import Delta
 
 import values
 from conftest import LONG
@@ -102,6 +106,41 @@ def test_everybody_leaves(make_server, new_client):
     edit_everything(bob, uuids[:12], seed=9)
     alice.join(server.port)
     alice.wait_equal(bob)
+
+
+def recorded_blocks():
+    """Data blocks of Blender and their states, edit after edit: tests/corpus/bpy."""
+    blocks = {}
+    corpus = pathlib.Path(__file__).resolve().parents[1] / 'corpus' / 'bpy' / 'blocks.zip'
+    with zipfile.ZipFile(corpus) as archive:
+        for name in sorted(archive.namelist()):
+            kind = name.partition('/')[0]
+            part = archive.read(name)
+            if name.endswith('.node'):
+                blocks[kind] = [pickle.loads(part)]
+            else:
+                blocks[kind].append(blocks[kind][-1] + Delta(part))
+    return blocks
+
+
+def test_data_blocks_of_blender_survive(server, new_client):
+    blocks = recorded_blocks()
+    alice, bob = new_client('alice'), new_client('bob')
+    uuids = alice.host(server.port, [states[0] for states in blocks.values()])
+    bob.join(server.port)
+    for number in range(1, max(len(states) for states in blocks.values())):
+        for uuid, states in zip(uuids, blocks.values()):
+            if number < len(states):
+                alice.edit(uuid, states[number])
+    bob.wait_equal(alice)
+    expected = alice.graph()
+    server.wait_saved(expected)
+    alice.leave()
+    bob.leave()
+    server.restart()
+    carol = new_client('carol')
+    carol.join(server.port)
+    assert values.differences(expected, carol.graph()) == ''
 
 
 def test_last_edits_before_leaving_are_kept(server, new_client):

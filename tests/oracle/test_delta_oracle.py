@@ -1,8 +1,8 @@
 """The fold of deltas against deepdiff 8.1.1 itself.
 
 Cases come from seeds. A failure prints its seed and a smaller case that fails too. By default some
-thousands of cases; HOLDFAST_LONG=1 runs several hundred thousand, HOLDFAST_SEED=n just that one.
-The tool is taken from HOLDFAST_BUILD, by default build/dev.
+thousands of cases; HOLDFAST_LONG=1 runs several hundred thousand, HOLDFAST_SEED=n just that one,
+HOLDFAST_FIRST_SEED=n as many from there on. The tool is taken from HOLDFAST_BUILD, by default build/dev.
 """
 
 import io
@@ -419,7 +419,8 @@ def shrink(tool, base, delta, wrong):
 def seeds(short, long):
     if "HOLDFAST_SEED" in os.environ:
         return [int(os.environ["HOLDFAST_SEED"])]
-    return range(long if LONG else short)
+    first = int(os.environ.get("HOLDFAST_FIRST_SEED", "0"))
+    return range(first, first + (long if LONG else short))
 
 
 def test_folds_as_deepdiff_does(tool):

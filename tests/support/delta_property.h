@@ -20,7 +20,8 @@ inline std::string broken_delta_property(const common::Value& base, const common
     common::Value again = common::deep_copy(base);
     const common::Value delta_before = common::deep_copy(delta);
     const auto checked = common::check_delta(delta);
-    const auto report = common::fold_delta(folded, delta);
+    common::Extent extent = common::extent_of(base);
+    const auto report = common::fold_delta(folded, delta, extent);
     if (!common::identical(delta, delta_before)) {
         return "the fold changed the delta";
     }
@@ -38,9 +39,18 @@ inline std::string broken_delta_property(const common::Value& base, const common
     if (!common::fold_delta(again, delta) || !common::identical(folded, again)) {
         return "folding the same again gives another value";
     }
-    const auto read = common::read_pickle(common::write_pickle(folded));
+    const common::Bytes pickle = common::write_pickle(folded);
+    const auto read = common::read_pickle(pickle);
     if (!read) {
         return "the folded value cannot be read: " + read.error().what;
+    }
+    const common::Extent exact = common::extent_of(folded);
+    if (extent.values < exact.values || extent.containers < exact.containers ||
+        extent.bytes < exact.bytes) {
+        return "the folded value is larger than was counted";
+    }
+    if (exact.bytes + 16 < pickle.size()) {
+        return "the pickle is longer than was said";
     }
     return common::identical(*read, folded) ? "" : "the folded value is read as another one";
 }
