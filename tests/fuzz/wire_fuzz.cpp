@@ -33,8 +33,9 @@ public:
         return value;
     }
     Bytes frame() {
-        const std::size_t low = byte();
-        const std::size_t size = std::min(low | byte() << 8, bytes_.size());
+        std::size_t size = byte();
+        size |= byte() << 8;
+        size = std::min(size, bytes_.size());
         Bytes result = Bytes::copy_of(bytes_.substr(0, size));
         bytes_.remove_prefix(size);
         return result;
