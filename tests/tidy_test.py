@@ -18,11 +18,12 @@ ROOMS = {
     "common": """
         verify result limits ids bytes secret value pickle
         delta_convert delta_path delta_order delta_any_set delta node mutation graph feed position_json
-        whole session_file config log
+        whole session_file config log log_limiter metrics
         io/clock io/random io/zmq_socket io/signals io/http_server""",
     "broker": """
-        channel effects wire heartbeat outbox roster transfer session publisher restore_client
-        resync framing assembly zmtp framed connection listener status options loop main""",
+        channel first_bytes gatekeeper effects wire heartbeat outbox roster transfer session
+        publisher restore_client resync framing assembly zmtp framed connection listener status
+        options loop main""",
     "snapshotter": """
         storage/file_system storage/posix_file_system storage/file_names storage/atomic_file
         storage/metadata storage/packing storage/sqlite storage/history_segment
