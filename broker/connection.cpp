@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "broker/first_bytes.h"
 #include "common/verify.h"
 
 namespace broker {
@@ -84,6 +85,9 @@ Connection::Reading Connection::read(std::span<char> scratch, std::size_t messag
     statistics_.bytes_in += size;
     last_received_ = now;
     std::string_view bytes(scratch.data(), size);
+    if (first_bytes_.size() < kFirstBytesMax) {
+        first_bytes_ += bytes.substr(0, kFirstBytesMax - first_bytes_.size());
+    }
     Decoded decoded = decode(bytes, messages_max, messages);
     if (decoded.failed) {
         return Reading::Ended;

@@ -87,6 +87,8 @@ public:
     Framing& framing() { return *framing_; }
     const Framing& framing() const { return *framing_; }
     const ConnectionStatistics& statistics() const { return statistics_; }
+    // What came first, kFirstBytesMax at most.
+    const std::string& first_bytes() const { return first_bytes_; }
 
 private:
     struct Piece {
@@ -113,6 +115,7 @@ private:
     const std::unique_ptr<Framing> framing_;
     const std::size_t queue_bytes_max_;
 
+    std::string first_bytes_;
     std::string undecoded_;  // received, and not decoded because a turn was over
     std::size_t undecoded_taken_ = 0;
     bool discards_input_ = false;

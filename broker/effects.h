@@ -48,6 +48,8 @@ struct Trust {
 struct Log {
     enum class Level : std::uint8_t { Debug, Info, Warning, Error } level{};
     std::string text;
+    // The address of who can cause such lines as often as he likes: they are limited. Empty: not.
+    std::string source = {};
 };
 
 using Effect = std::variant<Publish, Send, Close, Trust, Log>;

@@ -117,6 +117,9 @@ struct Listener::Entry {
     const Instant since;
     Instant deadline{};         // Lingering
     std::string retire_reason;  // Retiring
+    Instant stranger_since{};
+    std::uint64_t stranger_bytes_from = 0;  // what had come when it became a stranger
+    std::uint64_t stranger_messages_from = 0;
     std::size_t retire_bytes_left = kRetiringBytesMax;
     ConnectionId successor{};  // Held, until this one is gone
     bool too_slow = false;     // Retiring
@@ -142,7 +145,10 @@ const char* name(Channel channel) {
 }
 
 Listener::Listener(ListenerOptions options)
-    : options_(options), epoll_(::epoll_create1(EPOLL_CLOEXEC)), scratch_(kScratchBytes) {
+    : options_(options),
+      epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+      gate_(options.connections_per_second),
+      scratch_(kScratchBytes) {
     VERIFY(epoll_ >= 0);
 }
 
@@ -246,7 +252,7 @@ void Listener::set_accepting(bool accepting) {
     }
 }
 
-void Listener::accept_some(const Socket& socket, Instant now) {
+void Listener::accept_some(const Socket& socket, Instant now, std::vector<Incoming>& out) {
     for (int i = 0; i < kAcceptsPerTurn; ++i) {
         sockaddr_storage address{};
         socklen_t size = sizeof address;
@@ -257,6 +263,9 @@ void Listener::accept_some(const Socket& socket, Instant now) {
                 return;
             }
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+                if (make_room(out)) {
+                    continue;
+                }
                 // The peer stays in the backlog; asking again at once would only burn time.
                 ++counters_.accept_failures;
                 set_accepting(false);
@@ -266,17 +275,20 @@ void Listener::accept_some(const Socket& socket, Instant now) {
             continue;  // this peer is gone already
         }
         ++counters_.accepted;
-        if (entries_.size() >= options_.connections_max) {
-            ++counters_.too_many;
+        std::string peer = address_text(address, size);
+        const bool is_too_fast = !gate_.admit(address_of(peer), now);
+        if (is_too_fast || (entries_.size() >= options_.connections_max && !make_room(out))) {
+            ++(is_too_fast ? counters_.too_fast : counters_.too_many);
             ::close(descriptor);
             continue;
         }
         set_client_options(descriptor);
         ConnectionId id{++last_id_};
-        auto owned = std::make_unique<Entry>(id, socket, descriptor, address_text(address, size),
+        auto owned = std::make_unique<Entry>(id, socket, descriptor, std::move(peer),
                                              options_.queue_bytes_max, now);
         Entry& entry = *owned;
         entries_.emplace(id, std::move(owned));
+        become_stranger(entry, now);
         epoll_event event{};
         event.events = entry.interest = EPOLLIN;
         event.data.u64 = static_cast<std::uint64_t>(id);
@@ -287,18 +299,20 @@ void Listener::accept_some(const Socket& socket, Instant now) {
 
 // ---- reading
 
-void Listener::collect_ready(Instant now) {
+void Listener::collect_ready(Instant now, std::vector<Incoming>& out) {
     std::array<epoll_event, 1024> events;
     int count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 0);
     for (int i = 0; i < count; ++i) {
         const epoll_event& event = events[static_cast<std::size_t>(i)];
         const std::uint64_t mark = event.data.u64;
         if ((mark & kSocketMark) != 0) {
-            accept_some(sockets_.at(mark & ~kSocketMark), now);
+            accept_some(sockets_.at(mark & ~kSocketMark), now, out);
             continue;
         }
         Entry* entry = find(ConnectionId{mark});
-        VERIFY(entry != nullptr);
+        if (entry == nullptr) {
+            continue;  // it had to make room a moment ago
+        }
         if ((event.events & EPOLLOUT) != 0) {
             add_dirty(*entry);
         }
@@ -316,7 +330,7 @@ void Listener::collect_ready(Instant now) {
 void Listener::poll(Instant now, std::size_t messages_max, std::vector<Incoming>& out) {
     std::ranges::move(events_, std::back_inserter(out));
     events_.clear();
-    collect_ready(now);
+    collect_ready(now, out);
     if (now - swept_at_ >= Millis(kSweepMs)) {
         swept_at_ = now;
         sweep(now, out);
@@ -375,6 +389,9 @@ void Listener::serve(Entry& entry, Instant now, std::size_t& messages_left, std:
         add_ready(entry);
         return;
     }
+    if (entry.state == State::Open && !trusted(entry)) {
+        check_stranger(entry, now, out);
+    }
     if (!connection.write_failure().empty() && entry.state == State::Open) {
         retire(entry, connection.write_failure());
     } else if (reading == Connection::Reading::More) {
@@ -387,6 +404,7 @@ void Listener::sweep(Instant now, std::vector<Incoming>& out) {
         accept_again_at_.reset();
         set_accepting(true);
     }
+    oldest_stranger();        // forgets those before it
     std::vector<Entry*> all;  // what follows erases entries
     all.reserve(entries_.size());
     for (const auto& [id, entry] : entries_) {
@@ -414,6 +432,8 @@ void Listener::sweep(Instant now, std::vector<Incoming>& out) {
             } else if (promised > Millis(0) && !entry->paused &&
                        connection.silent_for(now) > promised) {
                 retire(*entry, "silent for longer than it had promised");
+            } else if (!trusted(*entry)) {
+                check_stranger(*entry, now, out);
             }
         }
     }
@@ -473,8 +493,7 @@ void Listener::retire(Entry& entry, std::string reason) {
 void Listener::finish(Entry& entry, Instant now, std::vector<Incoming>& out) {
     const Connection::End& end = entry.connection.end();
     if (!entry.opened) {
-        // Who connects, says nothing and goes (a health check, a port scan) is not worth a line.
-        if (entry.state == State::Handshake && entry.connection.statistics().bytes_in > 0) {
+        if (entry.state == State::Handshake) {
             refuse(entry, end.reason, now, out);
         } else {
             erase(entry);
@@ -497,7 +516,9 @@ void Listener::finish(Entry& entry, Instant now, std::vector<Incoming>& out) {
 
 void Listener::refuse(Entry& entry, std::string reason, Instant now, std::vector<Incoming>& out) {
     ++counters_.refused;
-    out.push_back(event(Incoming::Kind::Refused, entry, std::move(reason)));
+    Incoming& refused = out.emplace_back(event(Incoming::Kind::Refused, entry, std::move(reason)));
+    refused.visitor = classify_last(entry.connection.first_bytes());
+    ++counters_.visitors[static_cast<std::size_t>(refused.visitor)];
     linger(entry, now + kLastWords);
 }
 
@@ -528,6 +549,69 @@ void Listener::release_identity(Entry& entry, std::vector<Incoming>& out) {
 
 void Listener::erase(Entry& entry) {
     entries_.erase(entry.id);
+}
+
+// ---- strangers
+
+bool Listener::trusted(const Entry& entry) const {
+    return message_bytes_max(entry.identity) > limits::kMessageBytesMaxBeforeLogin;
+}
+
+void Listener::become_stranger(Entry& entry, Instant now) {
+    entry.stranger_since = now;
+    entry.stranger_bytes_from = entry.connection.statistics().bytes_in;
+    entry.stranger_messages_from = entry.connection.statistics().messages_in;
+    strangers_.emplace_back(entry.id, now);
+}
+
+// Closes the one that has been a stranger for longest. False: there is none. The newcomer is one
+// too, so that everybody has the same chance to log in, and who has is safe.
+bool Listener::make_room(std::vector<Incoming>& out) {
+    Entry* entry = oldest_stranger();
+    if (entry == nullptr) {
+        return false;
+    }
+    ++counters_.crowded_out;
+    if (entry->opened && entry->state != State::Lingering) {
+        out.push_back(event(Incoming::Kind::Closed, *entry, "gave way to newcomers"));
+        release_identity(*entry, out);
+    }
+    erase(*entry);
+    return true;
+}
+
+Listener::Entry* Listener::oldest_stranger() {
+    while (!strangers_.empty()) {
+        const auto [id, since] = strangers_.front();
+        Entry* entry = find(id);
+        if (entry != nullptr && entry->stranger_since == since && !trusted(*entry)) {
+            return entry;
+        }
+        strangers_.pop_front();
+    }
+    return nullptr;
+}
+
+void Listener::check_stranger(Entry& entry, Instant now, std::vector<Incoming>& out) {
+    const ConnectionStatistics& statistics = entry.connection.statistics();
+    const std::uint64_t messages = statistics.messages_in - entry.stranger_messages_from;
+    const std::uint64_t bytes = statistics.bytes_in - entry.stranger_bytes_from;
+    if (messages > options_.stranger_messages_max || bytes > options_.stranger_bytes_max) {
+        ++counters_.too_much;
+        cut_off(entry, "sent too much without having logged in", now, out);
+    } else if (now - entry.stranger_since >= Millis(options_.stranger_ms_max)) {
+        ++counters_.too_long;
+        cut_off(entry, "did not log in within " + std::to_string(options_.stranger_ms_max) + " ms",
+                now, out);
+    }
+}
+
+// What it has sent and we have not read is not waited for.
+void Listener::cut_off(Entry& entry, std::string reason, Instant now, std::vector<Incoming>& out) {
+    VERIFY(entry.state == State::Open);
+    out.push_back(event(Incoming::Kind::Closed, entry, std::move(reason)));
+    release_identity(entry, out);
+    linger(entry, now + kLastWords);
 }
 
 // ---- what the loop asks for
@@ -579,9 +663,14 @@ void Listener::set_message_bytes_max(std::string_view identity, std::size_t byte
     }
 }
 
-void Listener::forget(std::string_view identity) {
+void Listener::forget(std::string_view identity, Instant now) {
     set_message_bytes_max(identity, limits::kMessageBytesMaxBeforeLogin);
     message_bytes_max_.erase(message_bytes_max_.find(identity));
+    for (std::size_t i = 0; i < kChannels; ++i) {
+        if (Entry* entry = find(Channel(i), identity); entry != nullptr) {
+            become_stranger(*entry, now);
+        }
+    }
 }
 
 void Listener::close_after_flush(Channel channel, std::string_view identity, std::string reason,

@@ -7,7 +7,9 @@
 //
 // Events of one connection come in the order Opened, Message..., Closed; what a client sent before
 // its connection ended is delivered before Closed, however it ended, but for close_after_flush().
-// A peer that never became a client is at most Refused. Identities are unique on a channel: a new
+// A peer that never became a client is Refused. Whose identity is not trusted, by
+// set_message_bytes_max(), is a stranger: it has little time, may send little, and gives way to
+// newcomers when all places are taken. Identities are unique on a channel: a new
 // connection takes the identity over, the old one is read empty and Closed before the new one
 // Opens. On a port of the ZMTP generation all connections are of one channel; on that of the framed
 // generation each says in its handshake which channel it is.
@@ -24,6 +26,8 @@
 
 #include "broker/channel.h"
 #include "broker/connection.h"
+#include "broker/first_bytes.h"
+#include "broker/gatekeeper.h"
 #include "common/bytes.h"
 #include "common/ids.h"
 #include "common/limits.h"
@@ -48,6 +52,7 @@ struct Incoming {
     std::string reason;               // Closed, Refused
     ConnectionStatistics statistics;  // Closed: what had been handed over, and what had not
     bool too_slow = false;  // Closed by us: its queue was full, or it took nothing for too long
+    Visitor visitor{};      // Refused
 };
 
 struct ListenerOptions {
@@ -56,14 +61,24 @@ struct ListenerOptions {
     std::int64_t handshake_ms_max = common::limits::kHandshakeMsMax;
     std::int64_t framed_handshake_ms_max = common::limits::kFramedHandshakeMsMax;
     std::size_t connections_max = common::limits::kConnectionsMax;
+    std::uint32_t connections_per_second = 0;  // of one address, see ConnectionGate; 0: any number
+    // What a connection may do before its client has logged in.
+    std::int64_t stranger_ms_max = 30'000;
+    std::size_t stranger_messages_max = 100;
+    std::size_t stranger_bytes_max = 256 << 10;
 };
 
 struct ListenerCounters {
     std::uint64_t accepted = 0;
     std::uint64_t opened = 0;
     std::uint64_t refused = 0;
-    std::uint64_t too_many = 0;         // closed at once: connections_max
-    std::uint64_t accept_failures = 0;  // mostly: out of descriptors
+    std::uint64_t too_fast = 0;     // closed at once: connections_per_second
+    std::uint64_t too_many = 0;     // closed at once: connections_max, all of members
+    std::uint64_t crowded_out = 0;  // strangers that were closed to make room for newcomers
+    std::uint64_t too_long = 0;     // strangers that did not log in in time
+    std::uint64_t too_much = 0;     // strangers that sent too much
+    std::array<std::uint64_t, kVisitors> visitors{};  // of those who never became clients
+    std::uint64_t accept_failures = 0;                // mostly: out of descriptors
     std::uint64_t replaced = 0;
     std::uint64_t overflowed = 0;
     std::uint64_t stalled = 0;
@@ -102,9 +117,9 @@ public:
     void flush(common::Instant now);
 
     // The bound for whole messages of this client, on its connections of all channels, now and
-    // later: after its login. forget() goes back to limits::kMessageBytesMaxBeforeLogin.
+    // later: after its login, when it is no stranger any more. forget() makes it one again.
     void set_message_bytes_max(std::string_view identity, std::size_t bytes);
-    void forget(std::string_view identity);
+    void forget(std::string_view identity, common::Instant now);
 
     // Writes what is queued, then closes; unread input is thrown away. Closed follows with the next
     // poll(), and the identity is free at once. After `deadline` it is cut off. The heartbeat
@@ -153,8 +168,8 @@ private:
 
     common::Result<std::uint16_t> listen(Socket socket, const std::string& host,
                                          std::uint16_t port);
-    void collect_ready(common::Instant now);
-    void accept_some(const Socket& socket, common::Instant now);
+    void collect_ready(common::Instant now, std::vector<Incoming>& out);
+    void accept_some(const Socket& socket, common::Instant now, std::vector<Incoming>& out);
     void set_accepting(bool accepting);
     void serve(Entry& entry, common::Instant now, std::size_t& messages_left,
                std::size_t& bytes_left, std::vector<Incoming>& out);
@@ -167,6 +182,12 @@ private:
     void linger(Entry& entry, common::Instant deadline);
     void release_identity(Entry& entry, std::vector<Incoming>& out);
     void erase(Entry& entry);
+    void become_stranger(Entry& entry, common::Instant now);
+    bool make_room(std::vector<Incoming>& out);
+    Entry* oldest_stranger();
+    void check_stranger(Entry& entry, common::Instant now, std::vector<Incoming>& out);
+    void cut_off(Entry& entry, std::string reason, common::Instant now, std::vector<Incoming>& out);
+    bool trusted(const Entry& entry) const;
 
     Entry* find(ConnectionId id) const;
     Entry* find(Channel channel, std::string_view identity) const;
@@ -185,6 +206,9 @@ private:
     std::array<ByIdentity<ConnectionId>, kChannels> by_identity_;
     ByIdentity<std::size_t> message_bytes_max_;
     std::uint64_t last_id_ = 0;
+    ConnectionGate gate_;
+    // Who has not logged in, since when, oldest first; also some that have, or are gone, by now.
+    std::deque<std::pair<ConnectionId, common::Instant>> strangers_;
 
     std::deque<ConnectionId> ready_;   // may have something to read
     std::vector<ConnectionId> dirty_;  // have something to write

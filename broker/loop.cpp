@@ -30,12 +30,15 @@ constexpr Millis kLastWords{2'000};
 // So many turns without anything to read, and all that had been sent is taken.
 constexpr std::size_t kQuietTurns = 3;
 constexpr std::size_t kLinkMessagesPerTurn = 200;
+// The cause of lines about what comes on the link, where nobody has an address.
+constexpr const char* kTheLink = "the link";
 
 SessionOptions session_options(const common::Settings& settings) {
     SessionOptions options;
     options.admin_password = settings.admin_password;
     options.server_password = settings.server_password;
     options.timeout = settings.timeout;
+    options.login_attempts = settings.login_attempts;
     options.held_bytes_max = settings.client_queue_bytes_max;
     return options;
 }
@@ -121,7 +124,8 @@ void Loop::take_link(Instant now) {
     for (std::size_t i = 0; i < kLinkMessagesPerTurn; ++i) {
         auto received = link_.receive();
         if (!received) {
-            write(Log::Level::Warning, "Link: " + received.error().what);
+            ++link_refused_;
+            write_limited(Log::Level::Warning, "Link: " + received.error().what, kTheLink, now);
             continue;
         }
         if (!*received) {
@@ -136,7 +140,9 @@ void Loop::take_link(Instant now) {
         frames.erase(frames.begin());
         auto message = common::feed::decode_link(frames);
         if (!message) {
-            write(Log::Level::Warning, "Link: refused a message: " + message.error().what);
+            ++link_refused_;
+            write_limited(Log::Level::Warning, "Link: refused a message: " + message.error().what,
+                          kTheLink, now);
             continue;
         }
         resync_.on_link(peer, std::move(*message), session_.state(), session_.graph(), now,
@@ -163,15 +169,28 @@ void Loop::take_clients(Instant now) {
                                    event.too_slow, now, effects_);
                 break;
             case Incoming::Kind::Refused:
-                write(
-                    Log::Level::Debug,
-                    "Connection of " + event.peer + " on the " +
-                        (event.generation == Generation::Framed ? "framed" : name(event.channel)) +
-                        " port refused: " + common::log_text(event.reason));
+                on_refused(event, now);
                 break;
         }
         perform(now);
     }
+}
+
+void Loop::on_refused(const Incoming& event, Instant now) {
+    const bool is_framed = event.generation == Generation::Framed;
+    const std::string where =
+        event.peer + " on the " + (is_framed ? "framed" : name(event.channel)) + " port";
+    const std::string reason = common::log_text(event.reason);
+    write_limited(Log::Level::Debug, "Connection of " + where + " refused: " + reason,
+                  address_of(event.peer), now);
+    if (std::exchange(hinted_[static_cast<std::size_t>(event.visitor)], true)) {
+        return;
+    }
+    const bool at_home = event.visitor == (is_framed ? Visitor::Framed : Visitor::Zmtp);
+    write(Log::Level::Info,
+          "Not a client, from " + where + ": " +
+              (at_home ? reason : advice(event.visitor, {.zmtp = settings_.port, .framed = 0})) +
+              ". More of this kind are only counted, see docs/OPERATIONS.md");
 }
 
 void Loop::tick(Instant now) {
@@ -201,6 +220,9 @@ void Loop::tick(Instant now) {
         status_ = now;
         publish_status(now);
         forget_strangers();
+        for (const auto& line : limiter_.summaries(now)) {
+            log_.write(line.level, line.text);
+        }
     }
 }
 
@@ -219,12 +241,16 @@ void Loop::perform(Instant now) {
                 if (trust->trusted) {
                     listener_.set_message_bytes_max(*identity, common::limits::kMessageBytesMax);
                 } else {
-                    listener_.forget(*identity);
+                    listener_.forget(*identity, now);
                 }
             }
         } else {
             const Log& line = std::get<Log>(effect);
-            write(line.level, line.text);
+            if (line.source.empty()) {
+                write(line.level, line.text);
+            } else {
+                write_limited(line.level, line.text, line.source, now);
+            }
         }
     }
     effects_.clear();
@@ -274,7 +300,7 @@ void Loop::perform(LinkEffects effects, Instant now) {
             send_beat(true);
         } else {
             const LinkLog& line = std::get<LinkLog>(effect);
-            write(static_cast<Log::Level>(line.level), line.text);
+            write_limited(static_cast<Log::Level>(line.level), line.text, kTheLink, now);
         }
     }
 }
@@ -343,14 +369,27 @@ void Loop::report_sent(Instant now) {
 
 void Loop::publish_status(Instant now) {
     if (http_ != nullptr) {
-        Status status = make_status({session_, session_.graph().size(), publisher_, resync_,
-                                     listener_, log_.lost(), settings_.allow_unprotected, now});
-        http_->publish(status.healthy, std::move(status.json));
+        Status status = make_status({session_,
+                                     session_.graph().size(),
+                                     publisher_,
+                                     resync_,
+                                     listener_,
+                                     {log_.lost(), limiter_.suppressed(), link_refused_},
+                                     settings_.allow_unprotected,
+                                     now});
+        http_->publish(status.healthy, std::move(status.json), std::move(status.metrics));
     }
 }
 
 void Loop::write(Log::Level level, const std::string& line) {
     log_.write(log_level(level), line);
+}
+
+void Loop::write_limited(Log::Level level, const std::string& line, std::string_view source,
+                         Instant now) {
+    if (limiter_.admit(source, log_level(level), line, now)) {
+        write(level, line);
+    }
 }
 
 // ---- Who is who --------------------------------------------------------------------------------

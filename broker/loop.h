@@ -17,6 +17,7 @@
 #include "common/io/signals.h"
 #include "common/io/zmq_socket.h"
 #include "common/log.h"
+#include "common/log_limiter.h"
 #include "common/result.h"
 
 namespace broker {
@@ -65,6 +66,10 @@ private:
     void publish_status(common::Instant now);
     std::optional<End> continue_shutdown(common::Instant now);
     void write(Log::Level level, const std::string& line);
+    // A line that somebody outside can cause as often as he likes.
+    void write_limited(Log::Level level, const std::string& line, std::string_view source,
+                       common::Instant now);
+    void on_refused(const Incoming& event, common::Instant now);
 
     ClientId client_of(const std::string& identity);
     const std::string* identity_of(ClientId client) const;
@@ -93,6 +98,9 @@ private:
     common::Instant beat_{};
     common::Instant status_{};
     common::Instant unprotected_said_{};
+    common::LogLimiter limiter_;
+    std::array<bool, kVisitors> hinted_{};
+    std::uint64_t link_refused_ = 0;
     std::size_t feed_bytes_unheard_ = 0;  // sent since the last word of a snapshotter
     std::optional<Shutdown> shutdown_;
     std::optional<End> end_;

@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -37,13 +38,18 @@ Result<void> listen(broker::Listener& listener, const common::Settings& settings
     return {};
 }
 
-// Each client has three connections. A limit that stays low only makes the listener refuse sooner.
-void allow_many_descriptors() {
+// Each client has three connections. Returns for how many connections there are descriptors, beside
+// those for everything else.
+std::size_t allow_many_descriptors() {
+    constexpr rlim_t kOthers = 100;
     rlimit limit{};
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return common::limits::kConnectionsMax;
     }
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    const rlim_t left = limit.rlim_max - std::min(limit.rlim_max, kOthers);
+    return std::min<rlim_t>(common::limits::kConnectionsMax, std::max<rlim_t>(left, 1));
 }
 
 Result<broker::Loop::End> run(const common::Settings& settings, common::Log& log,
@@ -51,6 +57,8 @@ Result<broker::Loop::End> run(const common::Settings& settings, common::Log& log
     broker::ListenerOptions options;
     options.queue_bytes_max = settings.client_queue_bytes_max;
     options.stall_ms_max = settings.client_stall.count();
+    options.connections_per_second = settings.connections_per_second;
+    options.connections_max = allow_many_descriptors();
     broker::Listener listener(options);
     TRY(listen(listener, settings));
 
@@ -100,7 +108,6 @@ int main(int argc, char** argv) {
         (*log)->info("No ADMIN_PASSWORD is set. The admin password of this run is: " +
                      settings.admin_password);
     }
-    allow_many_descriptors();
     const auto end = run(settings, **log, **signals);
     if (!end) {
         (*log)->error(end.error().what);

@@ -58,6 +58,10 @@ struct Client {
     bool needs_repair = false;                      // data or commands may not have reached it
     common::Instant lost_since{};  // since when; also for how long its data connection is missing
 
+    // How often its connections were made anew lately, and since when that is counted.
+    std::uint32_t reconnects = 0;
+    common::Instant reconnects_since{};
+
     Heartbeat heartbeat;
     Outbox outbox;
     std::uint64_t state_queued = 0;  // number of the last UpdateClientsState among its commands
@@ -65,10 +69,18 @@ struct Client {
     common::Value metadata = common::Value::dict();
     bool metadata_changed = false;  // since it was published
     common::Instant metadata_published{};
+    // What the others have not been told yet, because they were told a moment ago.
+    common::Dict metadata_unsaid;
+    std::size_t metadata_unsaid_bytes = 0;  // of the messages it came in; 0: there is nothing
+    common::Instant metadata_relayed{};
 
     common::GraphCopy join_copy;  // in Syncing: what GET is served from
     std::unordered_map<common::NodeId, common::NodePtr> join_nodes;
     std::unordered_set<common::NodeId> catalog;
+    // In Catalog and Syncing: the number among its commands of our last answer, and when that had
+    // left us. From then on it is its turn to ask.
+    std::uint64_t join_answer = 0;
+    common::Instant join_waits_since{};
     // Its first GET came before its data connection was there: answered when it is.
     std::optional<common::NodeId> waiting_get;
 

@@ -21,8 +21,15 @@ constexpr Millis kDetached{1000};
 // A client asks to be let in before it starts its heartbeat. One that has a heartbeat connection
 // and has not asked for so long was let in by a broker that is no more.
 constexpr Millis kAsks{2000};
+// A client whose connections are made anew so often in so short a time is two that share an
+// identity, each of which throws the other off for ever; or its network is of no use.
+constexpr std::uint32_t kReconnectsMax = 10;
+constexpr Millis kReconnectsIn{10'000};
 constexpr Millis kStatesEvery{1000};
 constexpr Millis kMetadataEvery{1000};
+// The addon tells its metadata up to 20 times a second, and each of the others handles one command
+// a tick: what comes faster is merged, and told so often.
+constexpr Millis kMetadataRelayEvery{40};
 // A client with so many commands in its queue gets no more metadata: the next UpdateClientsState
 // holds it.
 constexpr std::uint64_t kMetadataBacklogMax = 1000;
@@ -84,7 +91,8 @@ std::string node_count(std::size_t count) {
     return std::to_string(count) + (count == 1 ? " node" : " nodes");
 }
 
-Session::Session(SessionOptions options) : options_(std::move(options)) {}
+Session::Session(SessionOptions options)
+    : options_(std::move(options)), login_gate_(options_.login_attempts) {}
 
 BrokerState Session::state() const {
     return stopping_ && state_ != BrokerState::Stopped ? BrokerState::Stopping : state_;
@@ -157,11 +165,24 @@ void Session::on_opened(ClientId id, Channel channel, const std::string& peer, I
     }
 }
 
+bool Session::flutters(Client& client, Instant now) {
+    if (now - client.reconnects_since > kReconnectsIn) {
+        client.reconnects_since = now;
+        client.reconnects = 0;
+    }
+    return ++client.reconnects > kReconnectsMax;
+}
+
 void Session::come_back(Client& client, Instant now, Effects& effects) {
+    if (client.stage == Stage::Member && client.needs_repair && flutters(client, now)) {
+        throw_out(client, "your connection was lost too often within seconds, join again", effects);
+        leave(client, "connection lost too often", false, now, effects);
+        return;
+    }
     if (client.stage == Stage::Member && client.detached_since && client.command_open) {
         client.detached_since.reset();
-        effects.emplace_back(
-            Log{Log::Level::Info, "User reconnected: " + common::log_text(client.name)});
+        say(client, Log::Level::Info, "User reconnected: " + common::log_text(client.name),
+            effects);
     } else if (client.stage == Stage::Ghost && client.command_open) {
         if (roster_.member(client.name) != nullptr) {
             throw_out(client, "somebody else has joined under your name, join again", effects);
@@ -169,8 +190,8 @@ void Session::come_back(Client& client, Instant now, Effects& effects) {
         }
         roster_.add_member(client);
         publish(common::UserJoined{client.name}, client.name, effects);
-        effects.emplace_back(
-            Log{Log::Level::Info, "User reconnected: " + common::log_text(client.name)});
+        say(client, Log::Level::Info, "User reconnected: " + common::log_text(client.name),
+            effects);
         send_states(true, effects);
     }
     if (client.stage != Stage::Member || !client.needs_repair) {
@@ -226,8 +247,8 @@ void Session::on_closed(ClientId id, Channel channel, const std::string& reason,
 
 void Session::detach(Client& client, const std::string& reason, Instant now, Effects& effects) {
     client.detached_since = now;
-    effects.emplace_back(Log{Log::Level::Debug, client.label() + " lost its connection (" +
-                                                    common::log_text(reason) + ")"});
+    say(client, Log::Level::Debug,
+        client.label() + " lost its connection (" + common::log_text(reason) + ")", effects);
     if (client.phase == Phase::Uploading) {
         leave(client, "connection lost while uploading", false, now, effects);
     }
@@ -269,7 +290,12 @@ void Session::on_message(ClientId id, Channel channel, common::Chunks chunks, In
 
 void Session::refuse(const Client& from, const std::string& reason, Effects& effects) {
     ++counters_.refused;
-    effects.emplace_back(Log{Log::Level::Warning, "Refused from " + from.label() + ": " + reason});
+    say(from, Log::Level::Warning, "Refused from " + from.label() + ": " + reason, effects);
+}
+
+void Session::say(const Client& about, Log::Level level, std::string text, Effects& effects) {
+    effects.emplace_back(Log{level, std::move(text),
+                             about.peer.empty() ? "unknown address" : address_of(about.peer)});
 }
 
 bool Session::allowed(const Client& from, const wire::Message& message) const {
@@ -365,9 +391,10 @@ void Session::tell_newcomers(Instant now, Effects& effects) {
         newcomers_.pop_front();
         if (client != nullptr && client->stage == Stage::Stranger && client->command_open &&
             client->heartbeat_open && !client->has_asked && !client->told_to_join) {
-            effects.emplace_back(Log{Log::Level::Info, client->label() +
-                                                           " was in the session of a broker that "
-                                                           "is no more: told to join again"});
+            say(*client, Log::Level::Info,
+                client->label() +
+                    " was in the session of a broker that is no more: told to join again",
+                effects);
             tell_to_join(*client, effects);
         }
     }
@@ -435,8 +462,25 @@ void Session::metadata(Client& from, const wire::Metadata& message, const wire::
         refuse(from, "metadata in the name of '" + common::log_text(message.owner) + "'", effects);
         return;
     }
-    auto merged = std::make_shared<common::Dict>(*from.metadata.as_dict());
+    const bool alone = from.metadata_unsaid_bytes == 0;
     for (const auto& entry : message.fields.as_dict()->entries()) {
+        from.metadata_unsaid.set(entry.key, entry.value);
+    }
+    from.metadata_unsaid_bytes += common::total_size(*original);
+    if (now - from.metadata_relayed < kMetadataRelayEvery &&
+        from.metadata_unsaid_bytes <= common::limits::kUserMetadataBytesMax) {
+        ++counters_.metadata_coalesced;
+        return;
+    }
+    relay_metadata(from, alone ? original : nullptr, now, effects);
+}
+
+void Session::relay_metadata(Client& from, wire::Encoded message, Instant now, Effects& effects) {
+    const common::Dict unsaid = std::exchange(from.metadata_unsaid, {});
+    from.metadata_unsaid_bytes = 0;
+    from.metadata_relayed = now;
+    auto merged = std::make_shared<common::Dict>(*from.metadata.as_dict());
+    for (const auto& entry : unsaid.entries()) {
         merged->set(entry.key, entry.value);
     }
     common::Value value(std::move(merged));
@@ -446,7 +490,10 @@ void Session::metadata(Client& from, const wire::Metadata& message, const wire::
     }
     from.metadata = std::move(value);
     from.metadata_changed = true;
-    Send send{{}, Channel::Command, original};
+    if (message == nullptr) {
+        message = wire::metadata(from.name, common::Value(std::make_shared<common::Dict>(unsaid)));
+    }
+    Send send{{}, Channel::Command, std::move(message)};
     for (Client* member : roster_.members()) {
         if (member != &from && member->present() && member->phase != Phase::Uploading &&
             member->outbox.commands_waiting() < kMetadataBacklogMax) {
@@ -459,6 +506,18 @@ void Session::metadata(Client& from, const wire::Metadata& message, const wire::
     }
     if (now - from.metadata_published >= kMetadataEvery) {
         publish_metadata(from, now, effects);
+    }
+}
+
+void Session::tick_metadata(Instant now, Effects& effects) {
+    for (Client* member : roster_.members()) {
+        if (member->metadata_unsaid_bytes > 0 &&
+            now - member->metadata_relayed >= kMetadataRelayEvery) {
+            relay_metadata(*member, nullptr, now, effects);
+        }
+        if (now - member->metadata_published >= kMetadataEvery) {
+            publish_metadata(*member, now, effects);
+        }
     }
 }
 
@@ -490,8 +549,8 @@ void Session::publish_metadata(Client& client, Instant now, Effects& effects) {
 
 // ---- Login, kick, leaving ----------------------------------------------------------------------
 
-std::optional<std::string> Session::login_refusal(const Client& from,
-                                                  const wire::Auth& auth) const {
+std::optional<std::string> Session::login_refusal(const Client& from, const wire::Auth& auth,
+                                                  Instant now) {
     if (state_ == BrokerState::Restoring) {
         return "the server is fetching the saved session, try again in a moment";
     }
@@ -505,11 +564,21 @@ std::optional<std::string> Session::login_refusal(const Client& from,
     if (other != nullptr && other != &from && !other->detached_since) {
         return "client already logged in";
     }
+    const std::string address = address_of(from.peer);
+    if (auth.admin || !options_.server_password.empty()) {
+        if (const Millis wait = login_gate_.wait(address, now); wait > Millis{0}) {
+            ++counters_.logins_put_off;
+            return "too many wrong passwords, try again in " +
+                   std::to_string((wait.count() + 999) / 1000) + " s";
+        }
+    }
     if (auth.admin && !common::constant_time_equal(auth.admin_password, options_.admin_password)) {
+        login_gate_.failed(address, now);
         return "wrong admin password";
     }
     if (!options_.server_password.empty() &&
         !common::constant_time_equal(auth.server_password, options_.server_password)) {
+        login_gate_.failed(address, now);
         return "wrong server password";
     }
     if (auth.version != options_.version) {
@@ -521,11 +590,13 @@ std::optional<std::string> Session::login_refusal(const Client& from,
 
 void Session::login(Client& from, const wire::Auth& auth, Instant now, Effects& effects) {
     from.has_asked = true;
-    if (const auto refusal = login_refusal(from, auth)) {
+    if (const auto refusal = login_refusal(from, auth, now)) {
         ++counters_.refused;
-        effects.emplace_back(Log{Log::Level::Warning, "Login of '" + common::log_text(auth.name) +
-                                                          "' from " + from.peer +
-                                                          " refused: " + *refusal});
+        ++counters_.logins_refused;
+        say(from, Log::Level::Warning,
+            "Login of '" + common::log_text(auth.name) + "' from " + from.peer +
+                " refused: " + *refusal,
+            effects);
         from.outbox.command(wire::auth_reply("FAILED: " + *refusal), effects);
         return;
     }
@@ -544,6 +615,8 @@ void Session::login(Client& from, const wire::Auth& auth, Instant now, Effects& 
     from.outbox.clear();
     from.outbox.set_hold(Outbox::Hold::Nothing, now, effects);
     from.metadata = common::Value::dict();
+    from.metadata_unsaid = {};
+    from.metadata_unsaid_bytes = 0;
     if (const common::Bytes* stored = graph_.metadata_of(auth.name); stored != nullptr) {
         if (auto value = common::read_pickle(*stored); value && value->as_dict() != nullptr) {
             from.metadata = std::move(*value);
@@ -553,9 +626,10 @@ void Session::login(Client& from, const wire::Auth& auth, Instant now, Effects& 
     ++counters_.logins;
     effects.emplace_back(Trust{from.id, true});
     publish(common::UserJoined{from.name}, from.name, effects);
-    effects.emplace_back(Log{Log::Level::Info, "User connected: " + common::log_text(from.name) +
-                                                   (from.admin ? " (admin)" : "") + " from " +
-                                                   from.peer});
+    say(from, Log::Level::Info,
+        "User connected: " + common::log_text(from.name) + (from.admin ? " (admin)" : "") +
+            " from " + from.peer,
+        effects);
     send_states(true, effects);
     from.outbox.command(wire::auth_reply(state_ == BrokerState::Active ? "RUNNING" : "LOBBY"),
                         effects);
@@ -593,6 +667,9 @@ void Session::leave(Client& client, const std::string& reason, bool as_ghost, In
                     Effects& effects) {
     VERIFY(client.stage == Stage::Member);
     const bool was_uploading = client.phase == Phase::Uploading;
+    if (client.metadata_unsaid_bytes > 0) {
+        relay_metadata(client, nullptr, now, effects);
+    }
     publish_metadata(client, now, effects);
     roster_.remove_member(client);
     // Only who had everything can be brought up to date later.
@@ -621,9 +698,8 @@ void Session::leave(Client& client, const std::string& reason, bool as_ghost, In
     set_owner(owned, common::kOwnerCommon, client.name, wire::right(owned, common::kOwnerCommon),
               now, effects);
     publish(common::UserLeft{client.name, reason}, client.name, effects);
-    effects.emplace_back(
-        Log{Log::Level::Info,
-            "User disconnected: " + common::log_text(client.name) + " (" + reason + ")"});
+    say(client, Log::Level::Info,
+        "User disconnected: " + common::log_text(client.name) + " (" + reason + ")", effects);
     send_states(true, effects);
 }
 
@@ -666,11 +742,7 @@ void Session::on_tick(Instant now, Effects& effects) {
     tell_newcomers(now, effects);
     tick_transfer(now, effects);
     tick_edits(now, effects);
-    for (Client* member : roster_.members()) {
-        if (now - member->metadata_published >= kMetadataEvery) {
-            publish_metadata(*member, now, effects);
-        }
-    }
+    tick_metadata(now, effects);
     if (now - states_sent_ >= kStatesEvery) {
         states_sent_ = now;
         send_states(false, effects);
@@ -679,7 +751,7 @@ void Session::on_tick(Instant now, Effects& effects) {
 
 bool Session::wants_ticks() const {
     for (const Client* member : roster_.members()) {
-        if (member->outbox.waiting() || member->settled_at) {
+        if (member->outbox.waiting() || member->settled_at || member->metadata_unsaid_bytes > 0) {
             return true;
         }
     }

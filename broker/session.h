@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "broker/effects.h"
+#include "broker/gatekeeper.h"
 #include "broker/roster.h"
 #include "broker/wire.h"
 #include "common/feed.h"
@@ -34,6 +35,7 @@ struct SessionOptions {
     std::string server_password;             // empty: any is accepted
     std::string version = "0.9.10";          // of the library that clients must have
     common::Millis timeout{10'000};          // silence of a heartbeat; also how long a ghost stays
+    std::uint32_t login_attempts = 10;       // wrong passwords of one address; 0: any number
     std::size_t held_bytes_max = 256 << 20;  // of what waits in a client's outbox
 };
 
@@ -80,6 +82,9 @@ public:
         std::uint64_t refused = 0;  // malformed, not allowed, not logged in
         std::uint64_t commits = 0;
         std::uint64_t logins = 0;
+        std::uint64_t logins_refused = 0;
+        std::uint64_t logins_put_off = 0;      // not looked at: too many wrong passwords before
+        std::uint64_t metadata_coalesced = 0;  // not relayed one by one
     };
     const Counters& counters() const { return counters_; }
 
@@ -94,16 +99,23 @@ private:
     void tell_newcomers(common::Instant now, Effects& effects);
     void tell_to_join(Client& stranger, Effects& effects);
     void refuse(const Client& from, const std::string& reason, Effects& effects);
+    // A line that `about` causes.
+    static void say(const Client& about, Log::Level level, std::string text, Effects& effects);
     void login(Client& from, const wire::Auth& auth, common::Instant now, Effects& effects);
-    std::optional<std::string> login_refusal(const Client& from, const wire::Auth& auth) const;
+    std::optional<std::string> login_refusal(const Client& from, const wire::Auth& auth,
+                                             common::Instant now);
     void kick(const Client& by, const wire::Kick& kick, common::Instant now, Effects& effects);
     void metadata(Client& from, const wire::Metadata& metadata, const wire::Encoded& original,
                   common::Instant now, Effects& effects);
+    // Merges what is unsaid and tells the others; `message` says the same, or is null.
+    void relay_metadata(Client& from, wire::Encoded message, common::Instant now, Effects& effects);
+    void tick_metadata(common::Instant now, Effects& effects);
     void publish_metadata(Client& client, common::Instant now, Effects& effects);
     void send_states(bool even_to_those_behind, Effects& effects);
     void ping(Client& client, common::Instant now, Effects& effects);
     void detach(Client& client, const std::string& reason, common::Instant now, Effects& effects);
     void come_back(Client& client, common::Instant now, Effects& effects);
+    static bool flutters(Client& client, common::Instant now);
     void repair_if_wanted(Client& client, common::Instant now, Effects& effects);
     void tick_presence(common::Instant now, Effects& effects);
     // Off the roster: its nodes COMMON, everybody told. It may come back as a ghost, or not.
@@ -131,7 +143,10 @@ private:
     void get(Client& from, const wire::Get& get, common::Instant now, Effects& effects);
     void begin_sync(Client& from, common::Instant now, Effects& effects);
     void join_done(Client& from, common::Instant now, Effects& effects);
+    void answered_join(Client& to, common::Instant now);
     void tick_transfer(common::Instant now, Effects& effects);
+    void tick_upload(common::Instant now, Effects& effects);
+    void tick_join(Client& member, common::Instant now, Effects& effects);
 
     // session_edits.cpp
     void put_node(Client& from, wire::PutNode node, const wire::Encoded& original,
@@ -163,6 +178,7 @@ private:
     common::Timeline timeline_{};
     common::Graph graph_;
     Roster roster_;
+    LoginGate login_gate_;
     std::optional<Upload> upload_;
     common::Instant states_sent_{};
     Counters counters_;

@@ -44,8 +44,9 @@ void Session::put_node(Client& from, wire::PutNode message, const wire::Encoded&
                        Instant now, Effects& effects) {
     const NodeId id = message.node.id;
     if (tombstones_.contains(id)) {
-        effects.emplace_back(Log{Log::Level::Debug, "Node " + common::log_text(id) + " of " +
-                                                        from.label() + " was deleted: dropped"});
+        say(from, Log::Level::Debug,
+            "Node " + common::log_text(id) + " of " + from.label() + " was deleted: dropped",
+            effects);
         return;
     }
     const bool is_new = !graph_.contains(id);
@@ -77,9 +78,10 @@ void Session::commit(Client& from, wire::Commit message, const wire::Encoded& or
     const auto applied = graph_.apply(mutation);
     if (!applied) {
         if (applied.error().kind == common::ErrorKind::NotFound) {
-            effects.emplace_back(Log{Log::Level::Debug, "Commit of " + from.label() + " for node " +
-                                                            common::log_text(id) +
-                                                            " that is not there: dropped"});
+            say(from, Log::Level::Debug,
+                "Commit of " + from.label() + " for node " + common::log_text(id) +
+                    " that is not there: dropped",
+                effects);
             return;
         }
         refuse(from, "commit for node " + common::log_text(id) + ": " + applied.error().what,
@@ -88,11 +90,11 @@ void Session::commit(Client& from, wire::Commit message, const wire::Encoded& or
         return;
     }
     if (applied->fold.skipped > 0) {
-        effects.emplace_back(Log{Log::Level::Debug,
-                                 "Commit of " + from.label() + " for node " + common::log_text(id) +
-                                     ": " + std::to_string(applied->fold.skipped) +
-                                     " entries skipped, as every client does: " +
-                                     common::log_text(applied->fold.first_skipped)});
+        say(from, Log::Level::Debug,
+            "Commit of " + from.label() + " for node " + common::log_text(id) + ": " +
+                std::to_string(applied->fold.skipped) + " entries skipped, as every client does: " +
+                common::log_text(applied->fold.first_skipped),
+            effects);
     }
     ++counters_.commits;
     publish(std::move(mutation), from.name, effects);
@@ -203,8 +205,9 @@ void Session::repair(Client& client, Instant now, Effects& effects) {
     }
     std::sort(doubtful.begin(), doubtful.end());  // the same effects, whatever the hash order
     mend(client, doubtful, now, effects);
-    effects.emplace_back(Log{Log::Level::Info, client.label() + " is brought up to date: " +
-                                                   node_count(doubtful.size()) + " in doubt"});
+    say(client, Log::Level::Info,
+        client.label() + " is brought up to date: " + node_count(doubtful.size()) + " in doubt",
+        effects);
 }
 
 void Session::tick_edits(Instant now, Effects& effects) {

@@ -18,6 +18,9 @@ using common::feed::BrokerState;
 constexpr Millis kSettle{1000};
 // An uploader that sends nothing for so long has stopped half-way.
 constexpr Millis kUploadStall{common::limits::kClientStallMsMax};
+// A joiner that asks for nothing more for so long has stopped half-way. It would keep the copy of
+// the graph that it is served from, and never get what is held for it.
+constexpr Millis kJoinStall{common::limits::kClientStallMsMax};
 
 // An empty catalog is an error inside the client; this one node is answered b'removed'. Any uuid
 // that no node has will do.
@@ -30,9 +33,10 @@ void Session::upload_init(Client& from, const wire::UploadInit& init, Instant no
     if (state_ != BrokerState::Waiting) {
         from.outbox.command(wire::upload_state("REJECTED"), effects);
         from.phase = Phase::Lobby;
-        effects.emplace_back(Log{Log::Level::Info, "Upload of " + from.label() + " rejected: " +
-                                                       (upload_ ? "another one is running"
-                                                                : "there is a session already")});
+        say(from, Log::Level::Info,
+            "Upload of " + from.label() +
+                " rejected: " + (upload_ ? "another one is running" : "there is a session already"),
+            effects);
         if (state_ == BrokerState::Active) {
             send_catalog(from, now, effects);  // it is back in its lobby, so it joins
         }
@@ -133,8 +137,9 @@ void Session::send_catalog(Client& to, Instant now, Effects& effects) {
         ids.push_back(kNobody);
     }
     to.outbox.command(wire::catalog(ids), effects);
-    effects.emplace_back(
-        Log{Log::Level::Info, to.label() + " joins: " + node_count(to.catalog.size()) + " to get"});
+    answered_join(to, now);
+    say(to, Log::Level::Info, to.label() + " joins: " + node_count(to.catalog.size()) + " to get",
+        effects);
 }
 
 void Session::begin_sync(Client& from, Instant now, Effects& effects) {
@@ -161,18 +166,24 @@ void Session::get(Client& from, const wire::Get& get, Instant now, Effects& effe
     const auto found = from.join_nodes.find(get.id);
     from.outbox.command(wire::set_node(found == from.join_nodes.end() ? nullptr : found->second),
                         effects);
+    answered_join(from, now);
+}
+
+void Session::answered_join(Client& to, Instant now) {
+    to.join_answer = to.outbox.commands_queued();
+    to.join_waits_since = now;
 }
 
 void Session::join_done(Client& from, Instant now, Effects& effects) {
     from.phase = Phase::Active;
     from.join_copy = {};
     from.join_nodes.clear();
-    effects.emplace_back(Log{Log::Level::Info, from.label() + " has joined the session"});
+    say(from, Log::Level::Info, from.label() + " has joined the session", effects);
     send_states(true, effects);
     from.outbox.set_hold(Outbox::Hold::Nothing, now, effects);
 }
 
-void Session::tick_transfer(Instant now, Effects& effects) {
+void Session::tick_upload(Instant now, Effects& effects) {
     if (upload_ && now - upload_->last_progress > kUploadStall) {
         Client& by = roster_.client(upload_->by);
         abort_upload("nothing came for " + std::to_string(kUploadStall.count() / 1000) + " s",
@@ -180,11 +191,29 @@ void Session::tick_transfer(Instant now, Effects& effects) {
         throw_out(by, "the upload of your scene stopped half-way, join again", effects);
         leave(by, "upload stalled", false, now, effects);
     }
-    for (Client* member : roster_.members()) {
+}
+
+// While our answer is on its way (a big node, a slow line) it is not its turn.
+void Session::tick_join(Client& member, Instant now, Effects& effects) {
+    const Outbox& outbox = member.outbox;
+    if (outbox.commands_queued() - outbox.commands_waiting() < member.join_answer) {
+        member.join_waits_since = now;
+    } else if (now - member.join_waits_since > kJoinStall) {
+        throw_out(member, "you stopped half-way while joining, join again", effects);
+        leave(member, "stopped joining", false, now, effects);
+    }
+}
+
+void Session::tick_transfer(Instant now, Effects& effects) {
+    tick_upload(now, effects);
+    const std::vector<Client*> members = roster_.members();  // leaving changes the roster
+    for (Client* member : members) {
         if (member->phase == Phase::Settling && member->settled_at && now >= *member->settled_at) {
             member->phase = Phase::Active;
             member->outbox.set_hold(Outbox::Hold::Nothing, now, effects);
             repair_if_wanted(*member, now, effects);
+        } else if (member->phase == Phase::Catalog || member->phase == Phase::Syncing) {
+            tick_join(*member, now, effects);
         }
     }
 }

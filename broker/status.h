@@ -1,5 +1,5 @@
 #pragma once
-// What the broker says of itself: the JSON of its health endpoint. Pure.
+// What the broker says of itself: the JSON of its health endpoint, and its metrics. Pure.
 
 #include <optional>
 #include <string>
@@ -13,13 +13,19 @@
 
 namespace broker {
 
+struct LogCounters {
+    std::uint64_t lines_lost = 0;        // terminal or disk took them too slowly
+    std::uint64_t lines_suppressed = 0;  // summed up instead
+    std::uint64_t link_refused = 0;      // malformed messages on the link
+};
+
 struct StatusInput {
     const Session& session;
     std::size_t node_count;
     const Publisher& publisher;
     const Resync& resync;
     const Listener& listener;
-    std::uint64_t log_lines_lost;
+    LogCounters log;
     bool allow_unprotected;
     common::Instant now;
 };
@@ -27,6 +33,7 @@ struct StatusInput {
 struct Status {
     bool healthy;
     std::string json;
+    std::string metrics;  // of GET /metrics, see docs/OPERATIONS.md
 };
 
 // "status" is one word: "ok", "no snapshotter", or the state that keeps clients out. Healthy, "ok":

@@ -307,6 +307,12 @@ Encoded node(const common::Node& node) {
     return std::make_shared<const Chunks>(node.chunks());
 }
 
+Encoded metadata(const common::UserName& owner, const Value& fields) {
+    return std::make_shared<const Chunks>(Chunks{pickled_type(Type::UpdateUserMetadata),
+                                                 Bytes::copy_of(owner),
+                                                 common::write_pickle(fields)});
+}
+
 Encoded clients_state(const std::vector<ClientState>& states) {
     std::vector<std::pair<Value, Value>> users;
     users.reserve(states.size());

@@ -102,6 +102,8 @@ Encoded set_node(const common::NodePtr& node);  // null: b'removed'
 Encoded right(const std::vector<common::NodeId>& ids, const common::UserName& owner);
 Encoded delete_node(const common::NodeId& id);
 Encoded node(const common::Node& node);
+// What a client said of itself, in its own name.
+Encoded metadata(const common::UserName& owner, const common::Value& fields);
 
 struct ClientState {
     common::UserName name;

@@ -262,6 +262,22 @@ const Row kSettings[] = {
          to.client_stall = std::chrono::seconds(number);
          return std::nullopt;
      }},
+    {"CONNECTION_RATE", "--connection-rate", "100", UsedBy::Broker,
+     "connections a second from one address (ten times as many at once); 0: any number",
+     [](const std::string& value, Settings& to) -> std::optional<Allowed> {
+         if (parse_number<std::uint32_t>(value, 0, 100'000, to.connections_per_second)) {
+             return std::nullopt;
+         }
+         return "a whole number from 0 to 100000";
+     }},
+    {"LOGIN_ATTEMPTS", "--login-attempts", "10", UsedBy::Broker,
+     "wrong passwords from one address before it must wait between two; 0: any number",
+     [](const std::string& value, Settings& to) -> std::optional<Allowed> {
+         if (parse_number<std::uint32_t>(value, 0, 1'000'000, to.login_attempts)) {
+             return std::nullopt;
+         }
+         return "a whole number from 0 to 1000000";
+     }},
     {"ALLOW_UNPROTECTED", "--allow-unprotected", "off", UsedBy::Broker,
      "serve without any snapshotter: nothing is kept",
      [](const std::string& value, Settings& to) -> std::optional<Allowed> {

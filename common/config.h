@@ -65,6 +65,8 @@ struct Settings {
     std::chrono::seconds shutdown_wait{};
     std::uint64_t client_queue_bytes_max = 0;
     std::chrono::milliseconds client_stall{};
+    std::uint32_t connections_per_second = 0;  // from one address; 0: any number
+    std::uint32_t login_attempts = 0;          // wrong ones, from one address; 0: any number
     bool allow_unprotected = false;
 };
 

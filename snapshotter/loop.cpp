@@ -201,6 +201,7 @@ void Loop::on_save_done(const SaveDone& done, Instant now) {
         parts_.mirror.on_save_answered(answer, false, status_.save_error, effects);
     }
     status_.save_failures = parts_.schedule.failures();
+    ++status_.saves_failed;
     stopping_.on_save_failed(now);
     perform_all(std::move(effects), now);
 }
@@ -235,6 +236,7 @@ void Loop::on_saved(const SaveReport& report, Instant now) {
         parts_.mirror.on_save_answered(answer, true, line, effects);
     }
     status_.save_failures = 0;
+    ++status_.saves;
     status_.save_error.clear();
     if (report.disk) {
         status_.disk = report.disk;
@@ -412,7 +414,7 @@ void Loop::publish_health(Instant now) {
     status_.nodes = parts_.mirror.graph().size();
     status_.saving = parts_.schedule.running();
     status_.log_lines_lost = parts_.log.lost();
-    parts_.health->publish(summary(status_) == "ok", to_json(status_));
+    parts_.health->publish(summary(status_) == "ok", to_json(status_), to_metrics(status_));
 }
 
 }  // namespace snapshotter

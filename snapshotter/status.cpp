@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/metrics.h"
 #include "common/position_json.h"
 #include "snapshotter/storage/file_names.h"
 
@@ -78,6 +79,38 @@ std::string to_json(const Status& status) {
     json["malformed_messages"] = status.malformed_messages;
     // Paths and names may hold bytes that are not UTF-8; they must not become an exception.
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string to_metrics(const Status& status) {
+    common::Metrics metrics;
+    metrics.gauge("holdfast_snapshotter_healthy", "1: in step with the broker, and saves work.",
+                  std::uint64_t{summary(status) == "ok"});
+    metrics.gauge("holdfast_snapshotter_following", "1: in step with the broker.",
+                  std::uint64_t{status.following});
+    metrics.gauge("holdfast_snapshotter_lag_records", "Changes behind the broker.", status.lag);
+    metrics.gauge("holdfast_snapshotter_nodes", "Nodes of the mirror.",
+                  std::uint64_t{status.nodes});
+    metrics.gauge("holdfast_snapshotter_position", "Number of the latest change it has.",
+                  status.holding ? common::number(status.holding->position.seq) : 0);
+    if (status.last_save) {
+        const Status::Save& save = *status.last_save;
+        metrics.gauge("holdfast_snapshotter_last_save_timestamp_seconds",
+                      "When the last save was made, in seconds since 1970.",
+                      static_cast<double>(common::number(save.time)) / 1000);
+        metrics.gauge("holdfast_snapshotter_last_save_duration_seconds", "How long it took.",
+                      static_cast<double>(save.took_ms) / 1000);
+        metrics.gauge("holdfast_snapshotter_last_save_bytes", "How big it is.", save.file_bytes);
+        metrics.gauge("holdfast_snapshotter_last_save_position",
+                      "Number of the latest change in it.", common::number(save.position.seq));
+    }
+    metrics.counter("holdfast_snapshotter_saves_total", "Saves that worked.", status.saves);
+    metrics.counter("holdfast_snapshotter_saves_failed_total", "Saves that failed.",
+                    status.saves_failed);
+    metrics.counter("holdfast_snapshotter_malformed_messages_total",
+                    "Malformed messages on feed and link.", status.malformed_messages);
+    metrics.counter("holdfast_snapshotter_log_lines_lost_total",
+                    "Log lines that terminal or disk did not take.", status.log_lines_lost);
+    return metrics.text();
 }
 
 }  // namespace snapshotter

@@ -1,5 +1,5 @@
 #pragma once
-// What the snapshotter says about itself: the JSON of GET /health (pure).
+// What the snapshotter says about itself: the JSON of GET /health, and GET /metrics (pure).
 
 #include <optional>
 #include <string>
@@ -34,8 +34,10 @@ struct Status {
         common::Position position;
     };
     std::optional<Save> last_save;  // that worked, since this start
-    int save_failures = 0;          // in a row
-    std::string save_error;         // of the last failure
+    std::uint64_t saves = 0;        // that worked, since this start
+    std::uint64_t saves_failed = 0;
+    int save_failures = 0;   // in a row
+    std::string save_error;  // of the last failure
     bool saving = false;
     std::optional<DiskUse> disk;  // after the last save
 
@@ -47,5 +49,6 @@ struct Status {
 // "save failing". Healthy is "ok" only.
 std::string summary(const Status& status);
 std::string to_json(const Status& status);
+std::string to_metrics(const Status& status);
 
 }  // namespace snapshotter

@@ -17,6 +17,7 @@
 
 #include "common/ids.h"
 #include "common/limits.h"
+#include "common/metrics.h"
 
 namespace common::io {
 
@@ -154,6 +155,7 @@ struct HttpServer::Impl {
     std::mutex mutex;
     bool healthy = false;
     std::string json = "{}";
+    std::string metrics;
 
     BoundedServer server;
     std::thread thread;
@@ -173,6 +175,10 @@ Result<std::unique_ptr<HttpServer>> HttpServer::open(const HostPort& address) {
         const std::lock_guard lock(shared.mutex);
         response.status = shared.healthy ? 200 : 503;
         response.set_content(shared.json, "application/json");
+    });
+    server.Get("/metrics", [&shared](const httplib::Request&, httplib::Response& response) {
+        const std::lock_guard lock(shared.mutex);
+        response.set_content(shared.metrics, Metrics::kContentType);
     });
     if (!server.is_valid() || !server.bind_to_port(address.host, address.port)) {
         return fail(ErrorKind::Busy, "cannot listen for health requests at " + to_string(address) +
@@ -195,10 +201,11 @@ HttpServer::~HttpServer() {
     impl_->thread.join();
 }
 
-void HttpServer::publish(bool healthy, std::string json) {
+void HttpServer::publish(bool healthy, std::string json, std::string metrics) {
     const std::lock_guard lock(impl_->mutex);
     impl_->healthy = healthy;
     impl_->json = std::move(json);
+    impl_->metrics = std::move(metrics);
 }
 
 Result<HttpAnswer> http_get(const HostPort& address, const std::string& path) {

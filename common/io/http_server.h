@@ -1,6 +1,6 @@
 #pragma once
-// The health endpoint: answers GET /health with what the loop published last, from threads of its
-// own. The only place that knows the HTTP library.
+// The health endpoint: answers GET /health and GET /metrics with what the loop published last, from
+// threads of its own. The only place that knows the HTTP library.
 //
 // Its peers cannot hurt the loop, which only hands over a text now and then. A request is bounded
 // in bytes and in time as a whole, connections in number, and each gets one answer.
@@ -22,9 +22,9 @@ public:
     HttpServer(const HttpServer&) = delete;
     HttpServer& operator=(const HttpServer&) = delete;
 
-    // From now on /health is answered 200 (healthy) or 503 with this text. Before the first call
-    // it is 503 with an empty object.
-    void publish(bool healthy, std::string json);
+    // From now on /health is answered 200 (healthy) or 503 with this text, and /metrics with that
+    // one. Before the first call they are 503 with an empty object, and 200 with nothing.
+    void publish(bool healthy, std::string json, std::string metrics);
 
 private:
     struct Impl;

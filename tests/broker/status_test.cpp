@@ -22,8 +22,14 @@ struct Rig {
     bool allow_unprotected = false;
 
     Status status(int now) {
-        return make_status(
-            {session, graph.size(), publisher, resync, listener, 7, allow_unprotected, at(now)});
+        return make_status({session,
+                            graph.size(),
+                            publisher,
+                            resync,
+                            listener,
+                            {7, 8, 9},
+                            allow_unprotected,
+                            at(now)});
     }
     nlohmann::json json(int now) { return nlohmann::json::parse(status(now).json); }
     void start_fresh() {
@@ -63,6 +69,9 @@ TEST_CASE("serving is well only while a snapshotter is heard") {
     CHECK(json["snapshotters"][0]["name"] == "host: /data");
     CHECK(json["snapshotters"][0]["silence_ms"] == 500);
     CHECK(json["log_lines_lost"] == 7);
+    CHECK(json["log_lines_suppressed"] == 8);
+    CHECK(json["link_messages_refused"] == 9);
+    CHECK(json["visitors"]["tls"] == 0);
     CHECK(json["unprotected"] == false);
 
     CHECK_FALSE(rig.status(60'000).healthy);
@@ -85,4 +94,19 @@ TEST_CASE("what nobody has on disk is counted in records") {
     CHECK(json["position"]["seq"] == 2);
     CHECK(json["durable"].is_null());
     CHECK(json["records_not_durable"] == 2);
+}
+
+TEST_CASE("the metrics say the same, each name once") {
+    Rig rig;
+    rig.start_fresh();
+    rig.publisher.publish(Initialised{Timeline{1}}, "ada", WallTime{2});
+    const std::string metrics = rig.status(0).metrics;
+    for (const char* line :
+         {"\nholdfast_healthy 0\n", "\nholdfast_position 2\n", "\nholdfast_records_not_durable 2\n",
+          "\nholdfast_visitors_total{kind=\"tls\"} 0\n", "\nholdfast_log_lines_lost_total 7\n",
+          "\nholdfast_log_lines_suppressed_total 8\n", "\nholdfast_link_refused_total 9\n"}) {
+        CAPTURE(line);
+        CHECK(metrics.find(line) != std::string::npos);
+        CHECK(metrics.find(line) == metrics.rfind(line));
+    }
 }

@@ -58,6 +58,8 @@ TEST_CASE("without flags and environment everything has its default") {
     CHECK(broker.shutdown_wait.count() == 10);
     CHECK(broker.client_queue_bytes_max == std::uint64_t{256} << 20);
     CHECK(broker.client_stall.count() == 120'000);
+    CHECK(broker.connections_per_second == 100);
+    CHECK(broker.login_attempts == 10);
     CHECK_FALSE(broker.allow_unprotected);
 
     const Settings snapshotter = parse({}, {}, Program::Snapshotter).value();
@@ -107,6 +109,10 @@ TEST_CASE("every setting can come from its flag and from its variable, and the f
          [](const Settings& s) { return std::to_string(s.client_queue_bytes_max >> 20); }},
         {"CLIENT_STALL", "--client-stall", "1", "30",
          [](const Settings& s) { return std::to_string(s.client_stall.count() / 1000); }},
+        {"CONNECTION_RATE", "--connection-rate", "0", "7",
+         [](const Settings& s) { return std::to_string(s.connections_per_second); }},
+        {"LOGIN_ATTEMPTS", "--login-attempts", "0", "3",
+         [](const Settings& s) { return std::to_string(s.login_attempts); }},
     };
     for (const Case& one : cases) {
         CAPTURE(one.name);
@@ -166,6 +172,8 @@ TEST_CASE("a wrong value names the setting, the value, where it came from and wh
              {"SHUTDOWN_WAIT", {"-1", "3601", "x"}},
              {"CLIENT_QUEUE_MB", {"0", "65537"}},
              {"CLIENT_STALL", {"0", "x"}},
+             {"CONNECTION_RATE", {"-1", "x", "100001"}},
+             {"LOGIN_ATTEMPTS", {"-1", "x", "1000001"}},
              {"ALLOW_UNPROTECTED", {"maybe", "2"}},
          }) {
         for (const std::string& value : values) {
@@ -278,6 +286,8 @@ TEST_CASE("help shows every flag with its variable, in both programs alike") {
                              "CLIENT_QUEUE_MB ",
                              "--client-stall ",
                              "CLIENT_STALL ",
+                             "CONNECTION_RATE ",
+                             "LOGIN_ATTEMPTS ",
                              "--allow-unprotected ",
                              "ALLOW_UNPROTECTED "}) {
         CAPTURE(word);

@@ -9,6 +9,7 @@ using common::feed::Holding;
 using snapshotter::Status;
 using snapshotter::summary;
 using snapshotter::to_json;
+using snapshotter::to_metrics;
 
 namespace {
 
@@ -76,4 +77,28 @@ TEST_CASE("before anything has happened the JSON has nulls, and odd bytes do no 
     CHECK(json["initialized"] == false);
     CHECK(json["broker"] == "not heard");
     CHECK(json["save_error"] == "disk full");
+}
+
+TEST_CASE("the metrics say where it stands; of the last save only if there was one") {
+    Status status = well();
+    status.saves = 3;
+    const auto has = [&](const std::string& line) {
+        return to_metrics(status).find("\n" + line + "\n") != std::string::npos;
+    };
+    CHECK(has("holdfast_snapshotter_healthy 1"));
+    CHECK(has("holdfast_snapshotter_position 42"));
+    CHECK(has("holdfast_snapshotter_nodes 7"));
+    CHECK(has("holdfast_snapshotter_saves_total 3"));
+    CHECK(to_metrics(status).find("last_save") == std::string::npos);
+    status.last_save = Status::Save{.time = common::WallTime{1'700'000'000'500},
+                                    .reason = "auto-save",
+                                    .result = "written",
+                                    .file = "/data/session_snapshot.db",
+                                    .file_bytes = 1234,
+                                    .took_ms = 5,
+                                    .position = status.holding->position};
+    CHECK(has("holdfast_snapshotter_last_save_timestamp_seconds 1700000000.5"));
+    CHECK(has("holdfast_snapshotter_last_save_duration_seconds 0.005"));
+    CHECK(has("holdfast_snapshotter_last_save_bytes 1234"));
+    CHECK(has("holdfast_snapshotter_last_save_position 42"));
 }

@@ -56,11 +56,18 @@ TEST_CASE("health is answered with what was published last") {
     CHECK(http_get(address, "/health")->status == 503);
     CHECK(http_get(address, "/health")->body == "{}");
 
-    server->publish(true, R"({"nodes": 3})");
+    CHECK(http_get(address, "/metrics")->status == 200);
+    CHECK(http_get(address, "/metrics")->body.empty());
+
+    server->publish(true, R"({"nodes": 3})", "nodes 3\n");
     CHECK(http_get(address, "/health")->status == 200);
     CHECK(http_get(address, "/health")->body == R"({"nodes": 3})");
 
-    server->publish(false, R"({"nodes": 4})");
+    CHECK(http_get(address, "/metrics")->body == "nodes 3\n");
+
+    server->publish(false, R"({"nodes": 4})", "nodes 4\n");
+    CHECK(http_get(address, "/metrics")->status == 200);
+    CHECK(http_get(address, "/metrics")->body == "nodes 4\n");
     CHECK(http_get(address, "/health")->status == 503);
     CHECK(http_get(address, "/health")->body == R"({"nodes": 4})");
 
@@ -84,7 +91,7 @@ TEST_CASE("nobody there is an error") {
 TEST_CASE("peers that say nothing hold it up for a bounded time only") {
     const HostPort address = free_port();
     const auto server = HttpServer::open(address).value();
-    server->publish(true, "{}");
+    server->publish(true, "{}", "");
     std::vector<int> silent;
     for (std::size_t i = 0; i < common::limits::kHttpThreads; ++i) {
         silent.push_back(connect_to(address));
