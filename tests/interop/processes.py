@@ -166,6 +166,14 @@ class Service(Process):
     def health(self):
         return self.ask_health()[1]
 
+    def metrics(self):
+        """GET /metrics: name, with its label if it has one, -> number."""
+        url = f'http://127.0.0.1:{self.health_port}/metrics'
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        pairs = (line.rsplit(' ', 1) for line in lines if not line.startswith('#'))
+        return {name: float(value) for name, value in pairs}
+
     def healthy(self):
         """200 is well, 503 is not."""
         return self.ask_health()[0] == 200

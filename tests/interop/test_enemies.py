@@ -1,63 +1,13 @@
 """Peers that do what the library never would: nothing of it may change or break anything."""
 
-import pickle
-
 import pytest
 
 import raw
 import values
+from hostile import DATA, bombs, frames
 from processes import wait_until
 
 CONTENTS = [values.mixed_content(index) for index in range(6)]
-DATA = {'type_id': 'Thing', 'content': {'small': 1}, 'links': []}
-
-
-class Call:
-    """Pickles as a call of anything: what an enemy writes by hand."""
-
-    def __init__(self, function, *arguments):
-        self.reduced = (function, arguments)
-
-    def __reduce__(self):
-        return self.reduced
-
-
-def bombs(witness):
-    """Pickles that would run code, or eat memory, in whoever loads them."""
-    # Lists of ten times the list before, forty levels: few bytes, 10**40 leaves.
-    sharing = b'\x80\x04]\x94' + b''.join(
-        b'0](' + (b'h' + bytes([level])) * 10 + b'e\x94' for level in range(40)) + b'.'
-    made = {
-        'code': pickle.dumps(Call(__import__('os').system, f'touch {witness}'), protocol=4),
-        'eval': pickle.dumps(Call(eval, f'open({str(witness)!r}, "w")'), protocol=4),
-        'memory': pickle.dumps(Call(list, range(10**9)), protocol=4),
-        'bytes': pickle.dumps(Call(bytes, 10**11), protocol=4),
-        'sharing': sharing,
-        'deep': b'\x80\x04' + b'(' * 100000 + b't' * 100000 + b'.',
-        'long length': b'\x80\x04\x8e' + b'\xff' * 7 + b'\x7f' + b'abc.',
-        'cut off': raw.pickled(DATA)[:-5],
-        'unfinished list': b'\x80\x04]\x94' + b'h\x00' * 10,
-        'empty': b'',
-    }
-    # The same inside what is otherwise a node's data in good shape.
-    for name in ('code', 'eval', 'memory', 'bytes', 'sharing', 'deep'):
-        body = made[name].removeprefix(b'\x80\x04').removesuffix(b'.')
-        made[f'{name} in a node'] = (b'\x80\x04}(\x8c\x07type_id\x8c\x05Thing\x8c\x07content' + body
-                                     + b'\x8c\x05links]u.')
-    return made
-
-
-def frames(bomb, uuid):
-    """(channel, chunks) of every message with the bomb in every place."""
-    yield 'command', [bomb]
-    yield 'data', [bomb]
-    for number in (raw.DELETE, raw.RIGHT, raw.SNAPSHOT, raw.SERVER_SNAPSHOT, raw.KICK,
-                   raw.METADATA, raw.AUTH, raw.SERVER_INFO):
-        yield 'command', [raw.pickled(number), b'someone', bomb]
-    yield 'data', [raw.pickled(raw.NODE), b'new', b'COMMON', raw.pickled(None), bomb]
-    yield 'data', [raw.pickled(raw.NODE), b'new', b'COMMON', bomb, raw.pickled(DATA)]
-    yield 'data', [raw.pickled(raw.COMMIT), uuid.encode(), raw.pickled([]), bomb]
-    yield 'data', [raw.pickled(raw.COMMIT), uuid.encode(), bomb, raw.pickled({})]
 
 
 def orders(uuid):
@@ -138,28 +88,27 @@ def test_strangers_bombs_do_nothing(scene):
     scene.check_unharmed()
 
 
-def send_as_members(scene, messages):
-    """Each message from a member of its own, since the server may throw out who sent it."""
-    for number, message in enumerate(messages):
+def send_as_members(scene, groups):
+    """Each group of messages from a member of its own."""
+    for number, messages in enumerate(groups):
         peer = raw.RawPeer(scene.server.port)
         assert peer.login(f'enemy {number}') == 'RUNNING'
         peer.join()
-        send(peer, [message])
+        send(peer, messages)
         peer.close_when_handled()
     scene.alice.wait_status(lambda status: status['users'] == ['alice', 'bob'], 'enemies are gone')
 
 
 def test_members_bombs_do_nothing(scene):
     """From peers that have logged in and joined; what is refused is not relayed either."""
-    send_as_members(scene, (message for bomb in bombs(scene.witness).values()
-                            for message in frames(bomb, scene.uuids[0])))
+    send_as_members(scene, (frames(bomb, scene.uuids[0]) for bomb in bombs(scene.witness).values()))
     scene.check_unharmed()
 
 
 def test_shapes_that_would_break_clients_are_not_relayed(scene):
     uuid = scene.uuids[0]
     set_added_to_a_list = {'set_item_added': {"root['content']['items']": {1, 2}}}
-    send_as_members(scene, [
+    send_as_members(scene, ([message] for message in [
         ('command', raw.command(raw.DELETE, '', 'enemy')),
         ('command', raw.command(raw.DELETE, [uuid], 'enemy')),
         ('command', raw.command(raw.DELETE, None, 'enemy')),
@@ -186,5 +135,5 @@ def test_shapes_that_would_break_clients_are_not_relayed(scene):
         ('data', [raw.pickled(raw.NODE)]),
         ('data', [raw.pickled(99), b'a', b'b']),
         ('data', [raw.pickled('a string'), b'a', b'b']),
-    ])
+    ]))
     scene.check_unharmed()
