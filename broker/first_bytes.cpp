@@ -78,14 +78,16 @@ std::optional<Visitor> classify(std::string_view bytes) {
     }
     if (start.starts_with("\0\0"sv)) {
         const std::size_t length = byte_at(start, 2) << 8 | byte_at(start, 3);
-        if (length == 0 || length > kFramedIdentityBytesMax) {
+        if (length > kFramedIdentityBytesMax) {
             return Visitor::Other;
         }
         // A Windows share is asked for with such a length as well, and with its own name after it.
         if (bytes.size() < 8) {
             return std::nullopt;
         }
-        return bytes.substr(5, 3) == "SMB"sv ? Visitor::Other : Visitor::Framed;
+        const bool is_role = "CDT"sv.find(bytes[4]) != std::string_view::npos;
+        const bool is_share = bytes.substr(5, 3) == "SMB"sv;
+        return is_share || (length == 0 && !is_role) ? Visitor::Other : Visitor::Framed;
     }
     // The short form of a ZMTP 1.0 identity: its length, and no flags. (Remote desktops begin with
     // 03 00 00.)
@@ -110,36 +112,60 @@ Visitor classify_last(std::string_view bytes) {
     return is_framed ? Visitor::Framed : is_old ? Visitor::OldZmtp : Visitor::Other;
 }
 
-std::string advice(Visitor visitor, const ClientPorts& ports) {
-    const auto port = [](std::uint16_t number) { return "port " + std::to_string(number); };
+const char* what(Visitor visitor) {
     switch (visitor) {
         case Visitor::Silent:
-            return "somebody connected and went without a word: a port scan or a health check. To "
-                   "see whether the server is well, ask its /health address";
+            return "somebody without a word (a port scan, a health check)";
         case Visitor::Zmtp:
-            return "a client of Multi-User with replication up to 0.9.10 (ZeroMQ) connected to a "
-                   "port where it is not understood" +
-                   (ports.zmtp != 0 ? ": it belongs to " + port(ports.zmtp) : "");
+            return "a client of Multi-User with replication up to 0.9.10 (ZeroMQ)";
         case Visitor::OldZmtp:
-            return "a ZeroMQ of before 4.0 (ZMTP 1 or 2) connected: this server speaks ZMTP 3, "
-                   "with libzmq 4.0 or later";
+            return "a ZeroMQ of before 4.0 (ZMTP 1 or 2)";
         case Visitor::Framed:
-            return "a client of Multi-User with replication 0.9.12 or later (framed TCP) connected "
-                   "to a port where it is not understood" +
-                   (ports.framed != 0 ? ": it belongs to " + port(ports.framed)
-                                      : ": this server speaks with replication up to 0.9.10");
+            return "a client of Multi-User with replication 0.9.12 or later (framed TCP)";
         case Visitor::Tls:
-            return "a TLS client (https?) connected: the client ports have no encryption, the "
-                   "health page is plain http on another port";
+            return "a TLS client (https?)";
         case Visitor::Http:
-            return "an HTTP client (a browser?) connected: the client ports are for Blender, the "
-                   "health page is on another port";
+            return "an HTTP client (a browser?)";
         case Visitor::Ssh:
-            return "an SSH client connected: this is no SSH server, its port is usually 22";
+            return "an SSH client";
         case Visitor::Other:
-            return "something connected that is no Multi-User client";
+            return "something that is no Multi-User client";
     }
     VERIFY(false);
+}
+
+std::string advice(Visitor visitor, const ClientPorts& ports) {
+    const auto belongs_to = [](std::uint16_t port, const char* otherwise) {
+        return port != 0 ? "it belongs to port " + std::to_string(port) : std::string(otherwise);
+    };
+    std::string should;
+    switch (visitor) {
+        case Visitor::Silent:
+            should = "to see whether the server is well, ask its /health address";
+            break;
+        case Visitor::Zmtp:
+            should = belongs_to(ports.zmtp, "this server is for later ones");
+            break;
+        case Visitor::OldZmtp:
+            should = "this server speaks ZMTP 3, with libzmq 4.0 or later";
+            break;
+        case Visitor::Framed:
+            should = belongs_to(ports.framed, "this server speaks with replication up to 0.9.10");
+            break;
+        case Visitor::Tls:
+        case Visitor::Http:
+            should =
+                "this port is for Blender, without encryption; the health page is plain http "
+                "on another port";
+            break;
+        case Visitor::Ssh:
+            should = "this is no SSH server, its port is usually 22";
+            break;
+        case Visitor::Other:
+            should = "this port is for Blender";
+            break;
+    }
+    return std::string(what(visitor)) + " connected: " + should;
 }
 
 }  // namespace broker

@@ -28,6 +28,8 @@ inline constexpr std::size_t kVisitors = 8;
 
 // One lower-case word, for counters: "tls".
 const char* name(Visitor visitor);
+// In words: "a TLS client (https?)".
+const char* what(Visitor visitor);
 
 // So many bytes are enough for any verdict.
 inline constexpr std::size_t kFirstBytesMax = 12;

@@ -183,7 +183,8 @@ void Loop::on_refused(const Incoming& event, Instant now) {
     const std::string reason = common::log_text(event.reason);
     write_limited(Log::Level::Debug, "Connection of " + where + " refused: " + reason,
                   address_of(event.peer), now);
-    if (std::exchange(hinted_[static_cast<std::size_t>(event.visitor)], true)) {
+    auto& hinted = hinted_[static_cast<std::size_t>(event.generation)];
+    if (std::exchange(hinted[static_cast<std::size_t>(event.visitor)], true)) {
         return;
     }
     const bool at_home = event.visitor == (is_framed ? Visitor::Framed : Visitor::Zmtp);

@@ -99,7 +99,7 @@ private:
     common::Instant status_{};
     common::Instant unprotected_said_{};
     common::LogLimiter limiter_;
-    std::array<bool, kVisitors> hinted_{};
+    std::array<std::array<bool, kVisitors>, kGenerations> hinted_{};
     std::uint64_t link_refused_ = 0;
     std::size_t feed_bytes_unheard_ = 0;  // sent since the last word of a snapshotter
     std::optional<Shutdown> shutdown_;

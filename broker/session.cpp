@@ -1,5 +1,6 @@
 #include "broker/session.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/limits.h"
@@ -148,6 +149,7 @@ void Session::on_opened(ClientId id, Channel channel, const std::string& peer, I
         client.command_open = true;
         client.peer = peer;
         client.state_queued = 0;
+        tell_farewell(client, effects);
         if (client.owes_telling) {
             tell_to_join(client, effects);
         }
@@ -163,6 +165,22 @@ void Session::on_opened(ClientId id, Channel channel, const std::string& peer, I
         const wire::Get waiting{*std::exchange(client.waiting_get, std::nullopt)};
         get(client, waiting, now, effects);
     }
+}
+
+bool Session::knows(ClientId id) const {
+    return roster_.knows(id) ||
+           std::ranges::find(farewells_, id, &Farewell::id) != farewells_.end();
+}
+
+void Session::tell_farewell(Client& client, Effects& effects) {
+    const auto farewell = std::ranges::find(farewells_, client.id, &Farewell::id);
+    if (farewell == farewells_.end()) {
+        return;
+    }
+    client.told_to_join = true;
+    client.owes_telling = false;
+    throw_out(client, farewell->reason, effects);
+    farewells_.erase(farewell);
 }
 
 bool Session::flutters(Client& client, Instant now) {
@@ -234,8 +252,11 @@ void Session::on_closed(ClientId id, Channel channel, const std::string& reason,
                     Log{Log::Level::Warning, client->label() +
                                                  " is too slow: " + common::log_text(reason) +
                                                  ". It gets everything when it joins again"});
-                throw_out(*client, "too much was waiting for you: join again to get it all",
-                          effects);
+                const std::string words = "too much was waiting for you: join again to get it all";
+                if (!client->command_open) {
+                    farewells_.push_back({id, now, words});
+                }
+                throw_out(*client, words, effects);
                 leave(*client, "too slow", false, now, effects);
             } else if (channel == Channel::Command) {
                 detach(*client, reason, now, effects);
@@ -738,6 +759,9 @@ void Session::tick_presence(Instant now, Effects& effects) {
 }
 
 void Session::on_tick(Instant now, Effects& effects) {
+    while (!farewells_.empty() && now - farewells_.front().since > options_.timeout) {
+        farewells_.pop_front();
+    }
     tick_presence(now, effects);
     tell_newcomers(now, effects);
     tick_transfer(now, effects);

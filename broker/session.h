@@ -75,7 +75,7 @@ public:
     common::Graph& graph() { return graph_; }
     const Roster& roster() const { return roster_; }
     // Whether it has to do with this client still: a connection, a place, or a way back.
-    bool knows(ClientId client) const { return roster_.knows(client); }
+    bool knows(ClientId client) const;
 
     struct Counters {
         std::uint64_t messages = 0;
@@ -115,6 +115,7 @@ private:
     void ping(Client& client, common::Instant now, Effects& effects);
     void detach(Client& client, const std::string& reason, common::Instant now, Effects& effects);
     void come_back(Client& client, common::Instant now, Effects& effects);
+    void tell_farewell(Client& client, Effects& effects);
     static bool flutters(Client& client, common::Instant now);
     void repair_if_wanted(Client& client, common::Instant now, Effects& effects);
     void tick_presence(common::Instant now, Effects& effects);
@@ -192,6 +193,14 @@ private:
         common::Instant since;
     };
     std::deque<Newcomer> newcomers_;
+    // Who was thrown out without a connection on which to tell it, oldest first. It is told when it
+    // is back, for as long as a ghost could come back.
+    struct Farewell {
+        ClientId id{};
+        common::Instant since;
+        std::string reason;
+    };
+    std::deque<Farewell> farewells_;
     // Deleted ids: a Node or Commit that was overtaken by the Delete must not bring it back.
     std::unordered_set<common::NodeId> tombstones_;
     std::deque<common::NodeId> tombstone_order_;

@@ -28,6 +28,7 @@
 #include <array>
 #include <span>
 
+#include "broker/first_bytes.h"
 #include "common/limits.h"
 #include "common/verify.h"
 
@@ -98,33 +99,16 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) {
     return std::ranges::equal(a, b, {}, lower, lower);
 }
 
-// Whose first bytes these are, when they are not a ZMTP signature. Empty: four bytes are needed.
+// Whose first bytes these are, when they are not a ZMTP signature. Empty: more are needed.
 std::string describe_stranger(std::string_view bytes) {
-    if (bytes.size() < 4) {
+    const std::optional<Visitor> visitor = classify(bytes);
+    if (!visitor) {
         return {};
     }
-    std::string_view start = bytes.substr(0, 4);
-    if (start.starts_with("\x16\x03"sv)) {
-        return "a TLS client (https?) connected, this port speaks plain ZeroMQ";
+    if (*visitor == Visitor::Other) {
+        return "not a ZeroMQ client: its first bytes are " + quoted(bytes.substr(0, 4));
     }
-    for (std::string_view method : {"GET "sv, "HEAD"sv, "POST"sv, "PUT "sv, "OPTI"sv, "CONN"sv,
-                                    "PATC"sv, "DELE"sv, "TRAC"sv, "PRI "sv}) {
-        if (start == method) {
-            return "an HTTP client (a browser?) connected, this port speaks ZeroMQ";
-        }
-    }
-    if (start == "SSH-"sv) {
-        return "an SSH client connected, this port speaks ZeroMQ";
-    }
-    if (start.starts_with("\0\0"sv) && read_big_endian(start) <= 256) {
-        return "a client of a newer Multi-User (framed TCP, replication 0.9.12 or later) "
-               "connected, "
-               "this port speaks ZeroMQ as replication up to 0.9.10 does";
-    }
-    if (start[0] != '\0' && start[1] == '\0') {
-        return "a ZMTP 1.0 peer (libzmq 2) connected, ZMTP 3 is needed (libzmq 4 or later)";
-    }
-    return "not a ZeroMQ client: its first bytes are " + quoted(start);
+    return std::string(what(*visitor)) + " connected, this port speaks ZeroMQ";
 }
 
 }  // namespace

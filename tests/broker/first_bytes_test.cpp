@@ -24,6 +24,7 @@ const Greeting kGreetings[] = {
     {Visitor::OldZmtp, "\x01\0\x05\0hello"s},                          // libzmq 2, anonymous
     {Visitor::OldZmtp, "\x11\0sixteen bytes id"s},
     {Visitor::Framed, "\0\0\0\x10sixteen bytes idC"s},
+    {Visitor::Framed, "\0\0\0\0C\0\0\0\x03"s},
     {Visitor::Framed, "\0\0\x01\0"s + std::string(256, 'i') + "D"},
     {Visitor::Tls, "\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03"s},
     {Visitor::Http, "GET / HTTP/1.1\r\n"},
@@ -82,5 +83,6 @@ TEST_CASE("advice names the port where a client belongs") {
     for (std::size_t i = 0; i < broker::kVisitors; ++i) {
         CHECK(!advice(static_cast<Visitor>(i), both).empty());
         CHECK(broker::name(static_cast<Visitor>(i)) != ""s);
+        CHECK(advice(static_cast<Visitor>(i), both).starts_with(what(static_cast<Visitor>(i))));
     }
 }

@@ -312,7 +312,7 @@ TEST_CASE("who is no client is told apart") {
         "\0\0\0\x10"
         "0123456789abcdefC"sv,
         "framed TCP");
-    refused("\x01\0\x01\0"sv, "ZMTP 1.0");
+    refused("\x01\0\x01\0"sv, "ZMTP 1");
     refused(
         "\xff\0\0\0\0\0\0\0\x11\0"
         "0123456789abcdef"sv,
