@@ -82,7 +82,7 @@ TESTED_BY = {"broker/session": "tests/broker/session_transcript_test.cpp"}
 # The commands share their test: a directory, what they do to it, and what they say.
 TESTED_BY |= {
     "snapshotter/commands/" + name: "tests/snapshotter/commands/commands_test.cpp"
-    for name in """moments session_change list verify inspect export import restore remove_node pin
+    for name in """session_change list verify inspect export import restore remove_node pin
         report""".split()
 }
 

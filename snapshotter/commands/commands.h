@@ -3,7 +3,9 @@
 // which report.h turns into text or JSON. Those that change the session take the directory's lock,
 // and fail with Busy while a snapshotter has it; the others may run beside one.
 
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -26,6 +28,7 @@ struct Surroundings {
     std::string data_dir;
     common::WallTime now{};
     common::Epoch fresh{};  // random: an epoch for what needs one of its own
+    std::string vfs = {};   // SQLite's; empty: the system's
 };
 
 // ---- list --------------------------------------------------------------------------------------
@@ -37,6 +40,14 @@ struct Listing {
         std::string damage;                         // empty: it can be read
     };
     std::vector<Line> saves;
+    struct History {
+        std::size_t segments = 0;
+        std::uint64_t records = 0;
+        common::WallTime first{};  // of the oldest and the newest record
+        common::WallTime last{};
+        std::vector<std::string> damage;  // a sentence each
+    };
+    History history;
     DiskUse disk;
 };
 common::Result<Listing> list(const Surroundings& around);
@@ -51,6 +62,14 @@ struct Verification {
         std::string damage;  // empty: it is good
     };
     std::vector<Line> saves;
+    struct Segment {
+        std::string file;
+        std::uint64_t records = 0;
+        std::string damage;
+    };
+    std::vector<Segment> segments;  // of the history, each record checked
+    // Saves to which the history leads from an older one, with the same graph as they hold.
+    std::size_t proved = 0;
     std::string note;  // about the whole
     bool good = true;
 };
@@ -67,6 +86,18 @@ struct Inspection {
         std::string data;  // as Python would show it, cut
     };
     std::vector<Detail> details;  // of the nodes that were asked for
+
+    // With --changes: what the history tells, oldest first, of the nodes asked for or of all.
+    struct Change {
+        common::WallTime time{};
+        common::UserName user;  // empty: the server
+        common::NodeId node;    // empty: it is about the session
+        std::string what;
+        std::uint64_t position = 0;
+    };
+    std::vector<Change> changes;
+    std::uint64_t changes_left_out = 0;  // the oldest, if there are too many
+    std::map<common::NodeId, Change> last_changes;
 };
 // NotFound: a node that was asked for is not there.
 common::Result<Inspection> inspect(const Surroundings& around, const CommandLine& line);

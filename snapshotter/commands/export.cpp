@@ -6,7 +6,7 @@ namespace snapshotter::commands {
 using common::Result;
 
 Result<Exported> export_session(const Surroundings& around, const CommandLine& line) {
-    const Moments moments = TRY(Moments::open(around.files, around.data_dir));
+    const Moments moments = TRY(Moments::open(around.files, around.data_dir, around.vfs));
     Exported exported;
     exported.moment = TRY(moment_of(moments, around, line));
     common::GraphCopy graph = exported.moment.graph;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <deque>
 
 #include "common/pickle.h"
 #include "common/value.h"
@@ -14,6 +15,7 @@ using common::Result;
 namespace {
 
 constexpr std::size_t kDataBytesShown = 4000;
+constexpr std::size_t kChangesMax = 100'000;
 
 Result<Inspection::Detail> detail_of(const Inspection& inspection, const NodeId& id) {
     const auto& nodes = inspection.moment.graph.nodes;
@@ -36,10 +38,44 @@ Result<Inspection::Detail> detail_of(const Inspection& inspection, const NodeId&
     return detail;
 }
 
+bool is_asked_for(const CommandLine& line, const NodeId& id) {
+    return line.nodes.empty() ||
+           std::find(line.nodes.begin(), line.nodes.end(), id) != line.nodes.end();
+}
+
+Result<void> add_changes(const Moments& moments, const CommandLine& line, Inspection& inspection) {
+    if (!inspection.moment.stamp) {
+        return {};
+    }
+    std::deque<Inspection::Change> newest;
+    const auto take = [&](HistoryRow&& row) -> Result<bool> {
+        const auto doing = doing_of(row.record.mutation);
+        if (doing && is_asked_for(line, doing->node)) {
+            Inspection::Change change{row.record.time, row.record.user, doing->node, doing->what,
+                                      number(row.position.seq)};
+            if (!change.node.empty()) {
+                inspection.last_changes[change.node] = change;
+            }
+            newest.push_back(std::move(change));
+        }
+        if (newest.size() > kChangesMax) {
+            newest.pop_front();
+            ++inspection.changes_left_out;
+        }
+        return true;
+    };
+    const Replayed replayed = TRY(moments.records_until(inspection.moment.stamp->position, take));
+    inspection.changes.assign(newest.begin(), newest.end());
+    if (replayed.damage) {
+        inspection.moment.notes.push_back(to_string(*replayed.damage));
+    }
+    return {};
+}
+
 }  // namespace
 
 Result<Inspection> inspect(const Surroundings& around, const CommandLine& line) {
-    const Moments moments = TRY(Moments::open(around.files, around.data_dir));
+    const Moments moments = TRY(Moments::open(around.files, around.data_dir, around.vfs));
     Inspection inspection;
     inspection.moment = TRY(moment_of(moments, around, line));
     for (const NodePtr& node : inspection.moment.graph.nodes) {
@@ -47,6 +83,9 @@ Result<Inspection> inspect(const Surroundings& around, const CommandLine& line) 
     }
     for (const NodeId& id : line.nodes) {
         inspection.details.push_back(TRY(detail_of(inspection, id)));
+    }
+    if (line.changes) {
+        TRY(add_changes(moments, line, inspection));
     }
     return inspection;
 }

@@ -4,8 +4,30 @@ namespace snapshotter::commands {
 
 using common::Result;
 
+namespace {
+
+Listing::History history_of(const HistoryReader& reader) {
+    Listing::History history;
+    for (const HistorySegment& segment : reader.segments()) {
+        ++history.segments;
+        history.records += segment.records;
+        if (segment.damage) {
+            history.damage.push_back(segment.file + ": " + segment.damage->what);
+        }
+        if (segment.records > 0) {
+            if (number(history.first) == 0) {
+                history.first = segment.first_time;
+            }
+            history.last = segment.last_time;
+        }
+    }
+    return history;
+}
+
+}  // namespace
+
 Result<Listing> list(const Surroundings& around) {
-    const Moments moments = TRY(Moments::open(around.files, around.data_dir));
+    const Moments moments = TRY(Moments::open(around.files, around.data_dir, around.vfs));
     Listing listing;
     for (const StoredSave& save : moments.saves()) {
         Listing::Line line{save, std::nullopt, ""};
@@ -23,6 +45,7 @@ Result<Listing> list(const Surroundings& around) {
         }
         listing.saves.push_back(std::move(line));
     }
+    listing.history = history_of(moments.history());
     listing.disk = TRY(disk_use(around.files, around.data_dir));
     return listing;
 }

@@ -1,15 +1,21 @@
 #include "snapshotter/commands/moments.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
+#include <variant>
+
+#include "common/mutation.h"
 
 #include "snapshotter/commands/time_text.h"
 #include "snapshotter/storage/file_names.h"
 
 namespace snapshotter::commands {
 
+using common::Error;
 using common::ErrorKind;
 using common::fail;
+using common::Position;
 using common::Result;
 using common::SessionFile;
 using common::WallTime;
@@ -55,6 +61,21 @@ Result<void> add_backups(FileSystem& files, const std::string& directory,
     return {};
 }
 
+bool is_damage(const Error& error) {
+    return error.kind == ErrorKind::BadInput || error.kind == ErrorKind::Limit;
+}
+
+// About when it was saved: by its name, which nobody changes, or by the file's own time.
+file_names::LocalTime time_of(const StoredSave& save) {
+    const auto backup = file_names::parse_backup(save.name);
+    return backup ? backup->time
+                  : file_names::local_time(WallTime{save.info.modified_ns / 1'000'000});
+}
+
+std::string records(std::uint64_t count) {
+    return std::to_string(count) + (count == 1 ? " change" : " changes");
+}
+
 std::string without_directory(std::string name) {
     const std::string backups = std::string(file_names::kBackups) + "/";
     return name.starts_with(backups) ? name.substr(backups.size()) : name;
@@ -62,10 +83,22 @@ std::string without_directory(std::string name) {
 
 }  // namespace
 
-Moments::Moments(FileSystem& files, std::string data_dir, std::vector<StoredSave> saves)
-    : files_(&files), data_dir_(std::move(data_dir)), saves_(std::move(saves)) {}
+// A state that history was put on top of.
+struct Moments::Reached {
+    Moment moment;
+    Replayed replayed;
+    WallTime last{};  // of the last record; zero if there was none
+};
 
-Result<Moments> Moments::open(FileSystem& files, const std::string& data_dir) {
+Moments::Moments(FileSystem& files, std::string data_dir, std::vector<StoredSave> saves,
+                 std::unique_ptr<HistoryReader> history)
+    : files_(&files),
+      data_dir_(std::move(data_dir)),
+      saves_(std::move(saves)),
+      history_(std::move(history)) {}
+
+Result<Moments> Moments::open(FileSystem& files, const std::string& data_dir,
+                              const std::string& vfs) {
     const Result<std::vector<std::string>> names = files.list(data_dir);
     if (!names && names.error().kind == ErrorKind::NotFound) {
         return fail(ErrorKind::NotFound, "there is no data directory " + data_dir +
@@ -79,8 +112,12 @@ Result<Moments> Moments::open(FileSystem& files, const std::string& data_dir) {
         TRY(add_save(files, Kind::Session, data_dir, file_names::kSession, saves));
     }
     TRY(add_backups(files, join(data_dir, file_names::kBackups), saves));
-    return Moments(files, data_dir, std::move(saves));
+    // Last, so that it leads on from every save that was listed.
+    auto history = TRY(HistoryReader::open(files, {join(data_dir, file_names::kHistory), vfs}));
+    return Moments(files, data_dir, std::move(saves), std::move(history));
 }
+
+// ---- saves -------------------------------------------------------------------------------------
 
 Result<Moment> Moments::load(const std::string& path, std::string source) const {
     const common::Bytes bytes = TRY(files_->read(path));
@@ -91,25 +128,29 @@ Result<Moment> Moments::load(const std::string& path, std::string source) const 
     return Moment{std::move(session->graph), std::move(session->stamp), std::move(source), {}};
 }
 
-Result<Moment> Moments::present() const {
-    std::vector<std::string> notes;
-    for (const StoredSave& save : saves_) {
-        if (save.kind == Kind::Pinned) {
-            break;
-        }
-        Result<Moment> moment = load(save.path, save.name);
-        if (moment) {
-            moment->notes = std::move(notes);
-            return moment;
-        }
-        if (moment.error().kind != ErrorKind::BadInput && moment.error().kind != ErrorKind::Limit) {
-            return moment;
-        }
-        notes.push_back("damaged: " + moment.error().what);
+// None: it is damaged, and a note more says so.
+Result<std::optional<Moment>> Moments::load_if_good(const StoredSave& save,
+                                                    std::vector<std::string>& notes) const {
+    Result<Moment> moment = load(save.path, save.name);
+    if (moment) {
+        return std::optional(std::move(*moment));
     }
-    return fail(ErrorKind::NotFound,
-                "there is no session in " + data_dir_ +
-                    (notes.empty() ? std::string() : " that can be read (" + notes.front() + ")"));
+    if (moment.error().kind == ErrorKind::NotFound) {
+        return std::optional<Moment>();  // it has gone since it was listed
+    }
+    if (!is_damage(moment.error())) {
+        return tl::unexpected(moment.error());
+    }
+    notes.push_back("damaged: " + moment.error().what);
+    return std::optional<Moment>();
+}
+
+std::vector<StoredSave> Moments::newest_first() const {
+    std::vector<StoredSave> saves = saves_;
+    std::stable_sort(saves.begin(), saves.end(), [](const StoredSave& a, const StoredSave& b) {
+        return time_of(a) > time_of(b);
+    });
+    return saves;
 }
 
 Result<StoredSave> Moments::find_save(const std::string& name) const {
@@ -137,31 +178,213 @@ Result<Moment> Moments::named(const std::string& name) const {
     return load(name, name);
 }
 
-// The newest save made at that time or before it.
-Result<Moment> Moments::at(WallTime time) const {
-    std::optional<Moment> best;
+// ---- history -----------------------------------------------------------------------------------
+
+// With `to`: exactly there, or not at all (see `replayed`). Without: as far as it leads.
+Result<Moments::Reached> Moments::go_on(Moment from, const std::optional<Position>& to) const {
+    Reached reached;
+    common::SessionStamp stamp = from.stamp.value_or(common::SessionStamp{});
+    common::Graph graph(std::move(from.graph));
+    const auto apply = [&](HistoryRow&& row) -> Result<bool> {
+        if (const auto* start = std::get_if<common::EpochStarted>(&row.record.mutation)) {
+            stamp.lineage.push_back({row.record.epoch, start->parent});
+        }
+        if (const auto applied = graph.apply(row.record.mutation); !applied) {
+            return common::bad_input("record " + std::to_string(number(row.position.seq)) +
+                                     " of the history does not fit: " + applied.error().what);
+        }
+        stamp.position = row.position;
+        reached.last = row.record.time;
+        if (common::is_work(row.record.mutation)) {
+            stamp.last_mutation = row.record.time;
+        }
+        return true;
+    };
+    reached.replayed = TRY(history_->replay(stamp.position, to, apply));
+    reached.moment = std::move(from);
+    reached.moment.graph = graph.copy();
+    reached.moment.stamp = stamp;
+    reached.moment.stamp->digest = reached.moment.graph.digest();
+    if (reached.replayed.records > 0) {
+        reached.moment.source += " and " + records(reached.replayed.records) + " after it";
+    }
+    if (reached.replayed.damage) {
+        reached.moment.notes.push_back(to_string(*reached.replayed.damage));
+    }
+    return reached;
+}
+
+// Whether somebody copied it there: then it is meant as it is, and no history goes on top of it.
+bool Moments::was_put_there(const Moment& session) const {
+    const std::vector<HistorySave> ours = history_->current_saves();
+    return !ours.empty() &&
+           (!session.stamp || std::none_of(ours.begin(), ours.end(), [&](const HistorySave& save) {
+               return save.digest == session.stamp->digest &&
+                      save.position == session.stamp->position;
+           }));
+}
+
+Result<Moment> Moments::present() const {
+    std::vector<std::string> notes;
     for (const StoredSave& save : saves_) {
-        Result<Moment> moment = load(save.path, save.name);
-        if (moment && moment->stamp && moment->stamp->saved <= time &&
-            (!best || moment->stamp->saved > best->stamp->saved)) {
-            best = std::move(*moment);
+        if (save.kind == Kind::Pinned) {
+            break;
+        }
+        auto moment = TRY(load_if_good(save, notes));
+        if (!moment) {
+            continue;
+        }
+        const bool alone = !moment->stamp || (save.kind == Kind::Session && was_put_there(*moment));
+        Moment result =
+            alone ? std::move(*moment) : TRY(go_on(std::move(*moment), std::nullopt)).moment;
+        result.notes.insert(result.notes.begin(), notes.begin(), notes.end());
+        return result;
+    }
+    Reached reached = TRY(go_on(Moment{{}, {}, "the beginning", {}}, std::nullopt));
+    if (reached.replayed.records > 0) {
+        reached.moment.notes.insert(reached.moment.notes.begin(), notes.begin(), notes.end());
+        return std::move(reached.moment);
+    }
+    return fail(ErrorKind::NotFound,
+                "there is no session in " + data_dir_ +
+                    (notes.empty() ? std::string() : " that can be read (" + notes.front() + ")"));
+}
+
+Result<Moment> Moments::at(WallTime time) const {
+    const auto position = TRY(history_->at(time));
+    std::vector<std::string> notes;
+    std::optional<Moment> newest;  // save not younger than `time`, with what damage has left of it
+    for (const StoredSave& save : newest_first()) {
+        if (time_of(save) > file_names::local_time(time)) {
+            continue;
+        }
+        auto moment = TRY(load_if_good(save, notes));
+        if (!moment || !moment->stamp || moment->stamp->saved > time) {
+            continue;
+        }
+        const WallTime saved = moment->stamp->saved;
+        const Position& stands_at = moment->stamp->position;
+        if (position && stands_at.epoch == position->epoch && stands_at.seq > position->seq) {
+            return std::move(*moment);  // the clocks of broker and snapshotter differ a little
+        }
+        if (!position) {
+            newest = std::move(moment);
+            break;
+        }
+        Reached reached = TRY(go_on(*moment, position));
+        // A save from which nothing leads there is another branch: who was later, counts.
+        const bool leads = reached.replayed.reached;
+        if (leads && (!newest || reached.last > newest->stamp->saved)) {
+            return std::move(reached.moment);
+        }
+        if (!newest) {
+            newest = reached.replayed.damage ? std::move(reached.moment) : std::move(*moment);
+            newest->stamp->saved = saved;
+        }
+        if (leads || reached.replayed.damage) {
+            break;
         }
     }
-    if (!best) {
-        return fail(ErrorKind::NotFound, "nothing that is kept is as old as " + show_time(time));
+    if (newest) {
+        newest->notes.insert(newest->notes.begin(), notes.begin(), notes.end());
+        newest->notes.push_back("the history does not lead to " + show_time(time) +
+                                "; this is the last save before, of " +
+                                show_time(newest->stamp->saved));
+        return std::move(*newest);
     }
-    return std::move(*best);
+    Result<Moment> state = position ? state_at(*position) : Result<Moment>(Moment{});
+    if (position && (state || state.error().kind != ErrorKind::NotFound)) {
+        return state;
+    }
+    return fail(ErrorKind::NotFound, "nothing that is kept is as old as " + show_time(time) +
+                                         "; holdfast-snapshotter list shows how far back it goes");
+}
+
+// From whatever leads there: a save, or from the very beginning.
+Result<Moment> Moments::state_at(const Position& position) const {
+    std::vector<std::string> notes;
+    for (const StoredSave& save : newest_first()) {
+        auto moment = TRY(load_if_good(save, notes));
+        if (!moment || !moment->stamp || moment->stamp->position.seq > position.seq) {
+            continue;
+        }
+        Reached reached = TRY(go_on(std::move(*moment), position));
+        if (reached.replayed.reached) {
+            return std::move(reached.moment);
+        }
+    }
+    Reached reached = TRY(go_on(Moment{{}, {}, "the beginning", {}}, position));
+    if (reached.replayed.reached && reached.replayed.records > 0) {
+        return std::move(reached.moment);
+    }
+    return fail(ErrorKind::NotFound, "neither a save nor the history leads to position " +
+                                         std::to_string(number(position.seq)) +
+                                         (notes.empty() ? "" : "; ") +
+                                         (notes.empty() ? std::string() : notes.front()));
 }
 
 Result<Moment> Moments::numbered(std::uint64_t position) const {
+    Moment now = TRY(present());
+    if (!now.stamp) {
+        return fail(ErrorKind::NotFound, "the session has no positions: Holdfast did not write it");
+    }
+    const Position here = now.stamp->position;
+    if (number(here.seq) == position) {
+        return now;
+    }
+    const auto epoch = epoch_of(now.stamp->lineage, here, common::Seq{position});
+    if (!epoch) {
+        return fail(ErrorKind::NotFound, "the session never had position " +
+                                             std::to_string(position) + "; it is at " +
+                                             std::to_string(number(here.seq)));
+    }
+    if (const auto found = TRY(history_->find(*epoch, common::Seq{position}))) {
+        return state_at(*found);
+    }
+    std::vector<std::string> notes;
     for (const StoredSave& save : saves_) {
-        Result<Moment> moment = load(save.path, save.name);
-        if (moment && moment->stamp && number(moment->stamp->position.seq) == position) {
-            return moment;
+        auto moment = TRY(load_if_good(save, notes));
+        if (moment && moment->stamp && moment->stamp->position.epoch == *epoch &&
+            number(moment->stamp->position.seq) == position) {
+            return std::move(*moment);
         }
     }
     return fail(ErrorKind::NotFound,
-                "position " + std::to_string(position) + " is not kept; see list");
+                "position " + std::to_string(position) +
+                    " is not kept any more; holdfast-snapshotter list shows how far back it goes");
+}
+
+Result<Replayed> Moments::records_until(const Position& to,
+                                        const history_segment::Take& take) const {
+    // From the oldest on: what leads there from furthest back shows the most.
+    std::vector<Position> bases{Position{}};
+    for (const HistorySegment& segment : history_->segments()) {
+        for (const HistoryRun& run : segment.runs) {
+            bases.push_back(run.base.position);
+        }
+    }
+    for (const Position& base : bases) {
+        Replayed replayed = TRY(history_->replay(base, to, take));
+        if (replayed.records > 0 || replayed.reached) {
+            return replayed;
+        }
+    }
+    Replayed nothing;
+    nothing.position = to;
+    return nothing;
+}
+
+std::optional<common::Epoch> epoch_of(const common::Lineage& lineage, const Position& present,
+                                      common::Seq seq) {
+    if (seq > present.seq || number(seq) == 0) {
+        return std::nullopt;
+    }
+    for (auto entry = lineage.rbegin(); entry != lineage.rend(); ++entry) {
+        if (entry->parent.seq < seq) {
+            return entry->epoch;
+        }
+    }
+    return std::nullopt;
 }
 
 }  // namespace snapshotter::commands

@@ -1,7 +1,14 @@
 #pragma once
 // The states that a data directory can give back: the present one, those of backups, and every
-// moment in between. Only reads, so it may look at a directory that a snapshotter is writing to.
+// moment that the history leads to. Only reads, so it may look at a directory that a snapshotter is
+// writing to.
+//
+// A moment is the newest save at or before it from which the history leads there, and the records
+// in between. Where the history does not reach, or is damaged, it is the newest save before; the
+// notes say so.
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +18,7 @@
 #include "common/result.h"
 #include "common/session_file.h"
 #include "snapshotter/storage/file_system.h"
+#include "snapshotter/storage/history_reader.h"
 
 namespace snapshotter::commands {
 
@@ -33,11 +41,13 @@ struct Moment {
 
 class Moments {
 public:
-    // NotFound: there is no such directory.
-    static common::Result<Moments> open(FileSystem& files, const std::string& data_dir);
+    // NotFound: there is no such directory. `vfs`: SQLite's, empty for the system's.
+    static common::Result<Moments> open(FileSystem& files, const std::string& data_dir,
+                                        const std::string& vfs = {});
 
     // session_snapshot.db if it is there, then backups, then pinned ones, each newest first.
     const std::vector<StoredSave>& saves() const { return saves_; }
+    const HistoryReader& history() const { return *history_; }
 
     // All below: NotFound if there is nothing of that name or time; damage is BadInput.
 
@@ -48,15 +58,35 @@ public:
     // A save's name, or else the path of a session file anywhere.
     common::Result<Moment> named(const std::string& name) const;
     common::Result<Moment> at(common::WallTime time) const;
+    // In the past of the present state.
     common::Result<Moment> numbered(std::uint64_t position) const;
 
+    // The records that lead to `to`, from as far back as the history reaches, oldest first.
+    common::Result<Replayed> records_until(const common::Position& to,
+                                           const history_segment::Take& take) const;
+
 private:
-    Moments(FileSystem& files, std::string data_dir, std::vector<StoredSave> saves);
+    Moments(FileSystem& files, std::string data_dir, std::vector<StoredSave> saves,
+            std::unique_ptr<HistoryReader> history);
+
+    struct Reached;
     common::Result<Moment> load(const std::string& path, std::string source) const;
+    common::Result<std::optional<Moment>> load_if_good(const StoredSave& save,
+                                                       std::vector<std::string>& notes) const;
+    common::Result<Reached> go_on(Moment from, const std::optional<common::Position>& to) const;
+    bool was_put_there(const Moment& session) const;
+    common::Result<Moment> state_at(const common::Position& position) const;
+    std::vector<StoredSave> newest_first() const;
 
     FileSystem* files_;
     std::string data_dir_;
     std::vector<StoredSave> saves_;
+    std::unique_ptr<HistoryReader> history_;
 };
+
+// The epoch in which a session with this lineage, now at `present`, had position `seq`. None: it
+// never had, or that was before the lineage begins. Pure.
+std::optional<common::Epoch> epoch_of(const common::Lineage& lineage,
+                                      const common::Position& present, common::Seq seq);
 
 }  // namespace snapshotter::commands

@@ -128,9 +128,16 @@ std::string to_json(const Listing& listing, const Surroundings& around) {
     for (const Listing::Line& line : listing.saves) {
         saves.push_back(json_of(line.save, line.stamp, line.damage));
     }
+    const Listing::History& history = listing.history;
+    Json span{{"files", history.segments},
+              {"changes", history.records},
+              {"first", history.records > 0 ? Json(iso_local(history.first)) : Json()},
+              {"last", history.records > 0 ? Json(iso_local(history.last)) : Json()},
+              {"damage", history.damage}};
     return dump({{"data_dir", around.data_dir},
                  {"now", iso_local(around.now)},
                  {"saves", std::move(saves)},
+                 {"history", std::move(span)},
                  {"disk", json_of(listing.disk)}});
 }
 
@@ -141,10 +148,19 @@ std::string to_json(const Verification& verification, const Surroundings& around
         json["nodes"] = line.nodes;
         saves.push_back(std::move(json));
     }
+    Json segments = Json::array();
+    for (const Verification::Segment& segment : verification.segments) {
+        segments.push_back({{"file", segment.file},
+                            {"changes", segment.records},
+                            {"good", segment.damage.empty()},
+                            {"damage", text_or_null(segment.damage)}});
+    }
     return dump({{"data_dir", around.data_dir},
                  {"good", verification.good},
                  {"note", text_or_null(verification.note)},
-                 {"saves", std::move(saves)}});
+                 {"saves", std::move(saves)},
+                 {"history", std::move(segments)},
+                 {"proved", verification.proved}});
 }
 
 std::string to_json(const Inspection& inspection, const Surroundings&) {
@@ -158,6 +174,18 @@ std::string to_json(const Inspection& inspection, const Surroundings&) {
     Json json{{"moment", json_of(inspection.moment)}, {"nodes", json_of(inspection.nodes)}};
     if (!inspection.details.empty()) {
         json["details"] = std::move(details);
+    }
+    Json changes = Json::array();
+    for (const Inspection::Change& change : inspection.changes) {
+        changes.push_back({{"time", iso_local(change.time)},
+                           {"user", change.user},
+                           {"node", text_or_null(change.node)},
+                           {"what", change.what},
+                           {"position", change.position}});
+    }
+    if (!inspection.changes.empty()) {
+        json["changes"] = std::move(changes);
+        json["changes_left_out"] = inspection.changes_left_out;
     }
     return dump(json);
 }

@@ -91,6 +91,12 @@ std::string describe(const GraphChange& change) {
     return text;
 }
 
+std::string describe(const Inspection::Change& change) {
+    return show_time(change.time) + "  " + column(std::to_string(change.position), 10) +
+           column(change.user.empty() ? "(server)" : safe(change.user), 14) +
+           (change.node.empty() ? "" : safe(change.node) + "  ") + log_text(change.what, 500);
+}
+
 std::string list_of(const std::vector<common::NodeId>& ids) {
     std::string text;
     for (const common::NodeId& id : ids) {
@@ -125,6 +131,19 @@ std::string to_text(const Listing& listing, const Surroundings& around) {
     if (listing.saves.empty()) {
         text += "There is no session here.\n";
     }
+    const Listing::History& history = listing.history;
+    text += "history\n";
+    if (history.records == 0) {
+        text += "  none\n";
+    } else {
+        text += "  from " + show_time(history.first) + " to " + show_time(history.last) + ", " +
+                std::to_string(history.records) + " changes in " +
+                std::to_string(history.segments) + (history.segments == 1 ? " file" : " files") +
+                "\n";
+    }
+    for (const std::string& damage : history.damage) {
+        text += "  DAMAGED: " + log_text(damage, 500) + "\n";
+    }
     return text + "on disk: " + to_string(listing.disk) + "\n";
 }
 
@@ -138,6 +157,17 @@ std::string to_text(const Verification& verification, const Surroundings& around
                                     : log_text(line.damage, 1000);
         text += "\n";
     }
+    for (const Verification::Segment& segment : verification.segments) {
+        text += segment.damage.empty() ? "good     " : "DAMAGED  ";
+        text += column(segment.file.substr(segment.file.rfind('/') + 1), 34);
+        text += segment.damage.empty() ? std::to_string(segment.records) + " changes"
+                                       : log_text(segment.damage, 1000);
+        text += "\n";
+    }
+    if (!verification.segments.empty()) {
+        text += std::to_string(verification.proved) +
+                " saves are what the history leads to from an older one\n";
+    }
     if (!verification.note.empty()) {
         text += verification.note + "\n";
     }
@@ -150,7 +180,12 @@ std::string to_text(const Inspection& inspection, const Surroundings& around) {
     text += describe_notes(inspection.moment.notes);
     if (inspection.details.empty()) {
         for (const NodeView& node : inspection.nodes) {
-            text += "  " + describe(node) + "\n";
+            text += "  " + describe(node);
+            const auto last = inspection.last_changes.find(node.id);
+            if (last != inspection.last_changes.end()) {
+                text += "  " + show_time(last->second.time) + " " + safe(last->second.user);
+            }
+            text += "\n";
         }
     }
     for (const Inspection::Detail& detail : inspection.details) {
@@ -158,6 +193,12 @@ std::string to_text(const Inspection& inspection, const Surroundings& around) {
         text += "  depends on: " + list_of(detail.node.dependencies) + "\n";
         text += "  needed by: " + list_of(detail.needed_by) + "\n";
         text += "  data: " + log_text(detail.data, 4000) + "\n";
+    }
+    if (inspection.changes_left_out > 0) {
+        text += std::to_string(inspection.changes_left_out) + " older changes are left out\n";
+    }
+    for (const Inspection::Change& change : inspection.changes) {
+        text += describe(change) + "\n";
     }
     return text;
 }

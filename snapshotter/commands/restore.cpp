@@ -49,7 +49,7 @@ Result<Replacement> replace_session(const Surroundings& around, const CommandLin
         TRY(around.files.make_directories(around.data_dir));
         change = TRY(SessionChange::begin(around.files, around.data_dir));
     }
-    const Moments moments = TRY(Moments::open(around.files, around.data_dir));
+    const Moments moments = TRY(Moments::open(around.files, around.data_dir, around.vfs));
     Moment moment = TRY(make(moments));
     const Result<Moment> present = moments.present();
     if (!present && present.error().kind != ErrorKind::NotFound) {

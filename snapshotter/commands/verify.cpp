@@ -1,29 +1,106 @@
+#include <algorithm>
+#include <map>
+
 #include "snapshotter/commands/commands.h"
+#include "snapshotter/storage/file_names.h"
 
 namespace snapshotter::commands {
 
+using common::Position;
 using common::Result;
 
+namespace {
+
+// Nothing: the file has gone since it was listed.
+Result<std::optional<Verification::Line>> verify_save(const Surroundings& around,
+                                                      const StoredSave& save) {
+    Verification::Line line{save, 0, std::nullopt, ""};
+    const Result<common::Bytes> bytes = around.files.read(save.path);
+    if (!bytes && bytes.error().kind == common::ErrorKind::NotFound) {
+        return std::optional<Verification::Line>();
+    }
+    const Result<common::SessionFile> session =
+        bytes ? common::read_session_file(*bytes)
+              : Result<common::SessionFile>(tl::unexpected(bytes.error()));
+    if (session) {
+        line.nodes = session->graph.nodes.size();
+        line.stamp = session->stamp;
+    } else {
+        line.damage = session.error().what;
+    }
+    return std::optional(std::move(line));
+}
+
+// Every record of it, against the chain.
+Result<Verification::Segment> verify_segment(const HistoryReader& history,
+                                             const HistorySegment& segment) {
+    Verification::Segment line{segment.file, segment.records,
+                               segment.damage ? segment.damage->what : std::string()};
+    for (const HistoryRun& run : segment.runs) {
+        const auto pass = [](HistoryRow&&) -> Result<bool> { return true; };
+        const Replayed replayed = TRY(history.replay(run.base.position, run.last, pass));
+        if (replayed.damage) {
+            line.damage = to_string(*replayed.damage);
+        } else if (!replayed.reached) {
+            line.damage =
+                "nothing leads from " + to_string(run.base.position) + " to " + to_string(run.last);
+        }
+    }
+    return line;
+}
+
+// Saves and history are two accounts of one thing: from the oldest save on, the history must come
+// by every younger one with the graph that it holds.
+Result<void> prove_saves(const Surroundings& around, const Moments& moments,
+                         Verification& verification) {
+    std::map<Position, Verification::Line*> saves;
+    const Verification::Line* oldest = nullptr;
+    for (Verification::Line& line : verification.saves) {
+        if (line.stamp) {
+            saves[line.stamp->position] = &line;
+            oldest = oldest == nullptr || line.stamp->saved < oldest->stamp->saved ? &line : oldest;
+        }
+    }
+    if (oldest == nullptr) {
+        return {};
+    }
+    const common::Bytes bytes = TRY(around.files.read(oldest->save.path));
+    common::Graph graph(TRY(common::read_session_file(bytes)).graph);
+    const auto compare = [&](HistoryRow&& row) -> Result<bool> {
+        TRY(graph.apply(row.record.mutation));
+        const auto found = saves.find(row.position);
+        if (found == saves.end()) {
+            return true;
+        }
+        if (graph.digest() == found->second->stamp->digest) {
+            ++verification.proved;
+        } else {
+            found->second->damage = "the history leads to another graph at its position";
+            verification.good = false;
+        }
+        return true;
+    };
+    TRY(moments.history().replay(oldest->stamp->position, std::nullopt, compare));
+    return {};
+}
+
+}  // namespace
+
 Result<Verification> verify(const Surroundings& around) {
-    const Moments moments = TRY(Moments::open(around.files, around.data_dir));
+    const Moments moments = TRY(Moments::open(around.files, around.data_dir, around.vfs));
     Verification result;
     for (const StoredSave& save : moments.saves()) {
-        Verification::Line line{save, 0, std::nullopt, ""};
-        const Result<common::Bytes> bytes = around.files.read(save.path);
-        if (!bytes && bytes.error().kind == common::ErrorKind::NotFound) {
-            continue;  // it has gone since it was listed
+        if (auto line = TRY(verify_save(around, save))) {
+            result.good = result.good && line->damage.empty();
+            result.saves.push_back(std::move(*line));
         }
-        const Result<common::SessionFile> session =
-            bytes ? common::read_session_file(*bytes)
-                  : Result<common::SessionFile>(tl::unexpected(bytes.error()));
-        if (session) {
-            line.nodes = session->graph.nodes.size();
-            line.stamp = session->stamp;
-        } else {
-            line.damage = session.error().what;
-            result.good = false;
-        }
-        result.saves.push_back(std::move(line));
+    }
+    for (const HistorySegment& segment : moments.history().segments()) {
+        result.segments.push_back(TRY(verify_segment(moments.history(), segment)));
+        result.good = result.good && result.segments.back().damage.empty();
+    }
+    if (!result.segments.empty()) {
+        TRY(prove_saves(around, moments, result));
     }
     if (result.saves.empty()) {
         result.note = "there is no session in " + around.data_dir;

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 import types
 
 import values
@@ -29,6 +30,13 @@ def same(left, right):
     return values.differences(common(left), common(right)) == ''
 
 
+def next_second():
+    """Waits until the second is over, and names it as --at takes it."""
+    second = int(time.time())
+    wait_until(lambda: time.time() > second + 1, 'the next second begins')
+    return time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(second))
+
+
 def two_states(server, alice):
     """A session whose first state is in a backup, changed since. Returns uuids and that state."""
     uuids = alice.host(server.port, CONTENTS)
@@ -43,9 +51,9 @@ def two_states(server, alice):
 
 def backup_of(server, graph):
     """The newest backup that holds the graph."""
-    good = [path for path in server.backups() if same(graph, server.saved_graph(path))]
-    assert good, 'a backup holds it'
-    return good[-1]
+    def good():
+        return [path for path in server.backups() if same(graph, server.saved_graph(path))]
+    return wait_until(good, 'a backup holds it')[-1]
 
 
 def test_reading_beside_a_running_server(server, new_client, tmp_path):
@@ -119,6 +127,33 @@ def test_restore_a_backup_and_take_it_back(server, new_client):
     assert same(after, alice.graph())
 
 
+def test_restore_to_a_time(server, new_client):
+    """Exactly what there was at that moment, whatever came after it, saves included."""
+    alice = new_client('alice')
+    uuids = alice.host(server.port, CONTENTS)
+    alice.edit(uuids[0], {'wanted': True})
+    before = alice.graph()
+    server.wait_saved(before)
+    then = next_second()
+    alice.edit(uuids[0], {'regretted': True})
+    alice.delete(uuids[1])
+    alice.wait_graph(lambda graph: len(graph) == len(uuids) - 1, 'one is deleted')
+    after = alice.graph()
+    server.wait_saved(after)
+    alice.leave()
+    server.stop()
+
+    answer = command(server, 'restore', '--at', then)
+    assert [node['id'] for node in answer['change']['added']] == [uuids[1]]
+    assert same(after, server.saved_graph(server.data / 'backups' / answer['kept']))
+    assert same(before, server.saved_graph())
+    server.start()
+    alice.join(server.port)
+    assert same(before, alice.graph())
+    alice.edit(uuids[0], {'work': 'goes on'})
+    server.wait_saved(alice.graph())
+
+
 def test_import_what_the_library_dumped(server, new_client, tmp_path):
     from replication.objects import Node
     from replication.protocol import DataTranslationProtocol
@@ -176,7 +211,8 @@ def test_pinned_backups_stay(make_server, new_client):
     uuids = alice.host(server.port, CONTENTS[:2])
     before = alice.graph()
     server.wait_saved(before)
-    pinned = command(server, 'pin', server.backups()[-1].name)['to']
+    backups = wait_until(server.backups, 'there is a backup')
+    pinned = command(server, 'pin', backups[-1].name)['to']
     for number in range(3):
         alice.edit(uuids[0], {'number': number})
         server.wait_saved(alice.graph())
