@@ -21,5 +21,5 @@ COPY --from=builder /source/build/release/holdfast-broker /source/build/release/
 RUN holdfast-broker --version && holdfast-snapshotter --version
 USER 10001:10001
 WORKDIR /data
-EXPOSE 5555 5556 5557
+EXPOSE 5555 5556 5557 5560
 ENV DATA_DIR=/data

@@ -26,25 +26,11 @@ using common::Chunks;
 using common::ErrorKind;
 using common::fail;
 using common::Result;
-using namespace std::string_view_literals;
 
 namespace {
 
 constexpr std::size_t kNumberBytes = 4;
 constexpr std::size_t kRoleBytes = 1;
-
-// Whose first four bytes these are, when they are not the length of an identity.
-std::string describe_stranger(std::string_view start) {
-    if (start == "\xff\0\0\0"sv) {
-        return "a ZeroMQ client (Multi-User 0.8, replication 0.9.10) connected to the port of "
-               "newer "
-               "clients";
-    }
-    if (start.starts_with("\x16\x03"sv)) {
-        return "a TLS client (https?) connected, this port is for Multi-User";
-    }
-    return "not a client of Multi-User: its first bytes are " + quoted(start);
-}
 
 std::optional<Channel> channel_of(char role) {
     switch (role) {
@@ -97,7 +83,8 @@ Result<std::size_t> Framed::receive_handshake(std::string_view bytes) {
     const std::string_view start = std::string_view(handshake_).substr(0, kNumberBytes);
     const std::uint64_t length = read_big_endian(start);
     if (length > limits::kFramedIdentityBytesMax) {
-        return bad_input(describe_stranger(start));
+        return bad_input("not the handshake of a client with framed TCP: its first bytes are " +
+                         quoted(start));
     }
     if (!complete(kNumberBytes + static_cast<std::size_t>(length) + kRoleBytes)) {
         return taken;

@@ -121,8 +121,8 @@ struct Listener::Entry {
     std::uint64_t stranger_bytes_from = 0;  // what had come when it became a stranger
     std::uint64_t stranger_messages_from = 0;
     std::size_t retire_bytes_left = kRetiringBytesMax;
-    ConnectionId successor{};  // Held, until this one is gone
-    bool too_slow = false;     // Retiring
+    ConnectionId successor{};      // Held, until this one is gone
+    Ending ending = Ending::Lost;  // Retiring
     bool opened = false;
     bool paused = false;
     bool blocked = false;  // the kernel takes no more
@@ -393,7 +393,7 @@ void Listener::serve(Entry& entry, Instant now, std::size_t& messages_left, std:
         check_stranger(entry, now, out);
     }
     if (!connection.write_failure().empty() && entry.state == State::Open) {
-        retire(entry, connection.write_failure());
+        retire(entry, Ending::Lost, connection.write_failure());
     } else if (reading == Connection::Reading::More) {
         add_ready(entry);
     }
@@ -426,12 +426,12 @@ void Listener::sweep(Instant now, std::vector<Incoming>& out) {
             Millis promised = connection.framing().silence_max();
             if (connection.stalled_for(now) >= Millis(options_.stall_ms_max)) {
                 ++counters_.stalled;
-                entry->too_slow = true;
-                retire(*entry, "took nothing for " + std::to_string(options_.stall_ms_max) +
-                                   " ms with messages waiting for it");
+                retire(*entry, Ending::TooSlow,
+                       "took nothing for " + std::to_string(options_.stall_ms_max) +
+                           " ms with messages waiting for it");
             } else if (promised > Millis(0) && !entry->paused &&
                        connection.silent_for(now) > promised) {
-                retire(*entry, "silent for longer than it had promised");
+                retire(*entry, Ending::Lost, "silent for longer than it had promised");
             } else if (!trusted(*entry)) {
                 check_stranger(*entry, now, out);
             }
@@ -461,7 +461,7 @@ void Listener::on_established(Entry& entry, std::vector<Incoming>& out) {
     old->successor = entry.id;
     entry.state = State::Held;
     update_interest(entry);
-    retire(*old, "replaced by a new connection of the same client");
+    retire(*old, Ending::Replaced, "replaced by a new connection of the same client");
 }
 
 void Listener::open(Entry& entry, std::vector<Incoming>& out) {
@@ -477,11 +477,12 @@ void Listener::open(Entry& entry, std::vector<Incoming>& out) {
 }
 
 // The client will be Closed, but what it has sent comes first.
-void Listener::retire(Entry& entry, std::string reason) {
+void Listener::retire(Entry& entry, Ending ending, std::string reason) {
     if (entry.state != State::Open) {
         return;
     }
     entry.state = State::Retiring;
+    entry.ending = ending;
     entry.retire_reason = std::move(reason);
     entry.paused = false;
     entry.connection.drop_output();
@@ -624,8 +625,7 @@ bool Listener::send(Channel channel, std::string_view identity, const EncodedMes
     if (!entry->connection.enqueue(message)) {
         if (entry->connection.write_failure().empty()) {
             ++counters_.overflowed;
-            entry->too_slow = true;
-            retire(*entry,
+            retire(*entry, Ending::TooSlow,
                    "outgoing queue full (" + std::to_string(options_.queue_bytes_max) + " bytes)");
         }
         return false;
@@ -649,7 +649,7 @@ void Listener::flush(Instant now) {
             add_dirty(*entry);
         }
         if (!entry->connection.write_failure().empty()) {
-            retire(*entry, entry->connection.write_failure());
+            retire(*entry, Ending::Lost, entry->connection.write_failure());
         }
     }
 }
@@ -743,7 +743,7 @@ Incoming Listener::event(Incoming::Kind kind, const Entry& entry, std::string re
             {},
             std::move(reason),
             entry.connection.statistics(),
-            entry.too_slow};
+            entry.ending};
 }
 
 void Listener::add_ready(Entry& entry) {

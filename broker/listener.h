@@ -51,8 +51,8 @@ struct Incoming {
     common::Chunks chunks;            // Message
     std::string reason;               // Closed, Refused
     ConnectionStatistics statistics;  // Closed: what had been handed over, and what had not
-    bool too_slow = false;  // Closed by us: its queue was full, or it took nothing for too long
-    Visitor visitor{};      // Refused
+    Ending ending = Ending::Lost;     // Closed
+    Visitor visitor{};                // Refused
 };
 
 struct ListenerOptions {
@@ -176,7 +176,7 @@ private:
     void sweep(common::Instant now, std::vector<Incoming>& out);
     void on_established(Entry& entry, std::vector<Incoming>& out);
     void open(Entry& entry, std::vector<Incoming>& out);
-    void retire(Entry& entry, std::string reason);
+    void retire(Entry& entry, Ending ending, std::string reason);
     void finish(Entry& entry, common::Instant now, std::vector<Incoming>& out);
     void refuse(Entry& entry, std::string reason, common::Instant now, std::vector<Incoming>& out);
     void linger(Entry& entry, common::Instant deadline);

@@ -157,8 +157,8 @@ void Loop::take_clients(Instant now) {
     for (Incoming& event : incoming_) {
         switch (event.kind) {
             case Incoming::Kind::Opened:
-                session_.on_opened(client_of(event.identity), event.channel, event.peer, now,
-                                   effects_);
+                session_.on_opened(client_of(event.identity), event.generation, event.channel,
+                                   event.peer, now, effects_);
                 break;
             case Incoming::Kind::Message:
                 session_.on_message(client_of(event.identity), event.channel,
@@ -166,7 +166,7 @@ void Loop::take_clients(Instant now) {
                 break;
             case Incoming::Kind::Closed:
                 session_.on_closed(client_of(event.identity), event.channel, event.reason,
-                                   event.too_slow, now, effects_);
+                                   event.ending, now, effects_);
                 break;
             case Incoming::Kind::Refused:
                 on_refused(event, now);
@@ -187,11 +187,13 @@ void Loop::on_refused(const Incoming& event, Instant now) {
     if (std::exchange(hinted[static_cast<std::size_t>(event.visitor)], true)) {
         return;
     }
+    const ClientPorts ports{
+        .zmtp = settings_.zmtp_clients ? settings_.port : std::uint16_t{0},
+        .framed = settings_.framed_clients ? settings_.framed_port : std::uint16_t{0}};
     const bool at_home = event.visitor == (is_framed ? Visitor::Framed : Visitor::Zmtp);
-    write(Log::Level::Info,
-          "Not a client, from " + where + ": " +
-              (at_home ? reason : advice(event.visitor, {.zmtp = settings_.port, .framed = 0})) +
-              ". More of this kind are only counted, see docs/OPERATIONS.md");
+    write(Log::Level::Info, "Not a client, from " + where + ": " +
+                                (at_home ? reason : advice(event.visitor, ports)) +
+                                ". More of this kind are only counted, see docs/OPERATIONS.md");
 }
 
 void Loop::tick(Instant now) {

@@ -30,12 +30,30 @@ constexpr int kFeedMessagesMax = 20'000;
 
 Result<void> listen(broker::Listener& listener, const common::Settings& settings) {
     const std::uint16_t port = settings.port;
-    TRY(listener.listen(broker::Channel::Command, settings.bind, port));
-    TRY(listener.listen(broker::Channel::Data, settings.bind,
-                        static_cast<std::uint16_t>(port + 1)));
-    TRY(listener.listen(broker::Channel::Heartbeat, settings.bind,
-                        static_cast<std::uint16_t>(port + 2)));
+    if (settings.zmtp_clients) {
+        TRY(listener.listen(broker::Channel::Command, settings.bind, port));
+        TRY(listener.listen(broker::Channel::Data, settings.bind,
+                            static_cast<std::uint16_t>(port + 1)));
+        TRY(listener.listen(broker::Channel::Heartbeat, settings.bind,
+                            static_cast<std::uint16_t>(port + 2)));
+    }
+    if (settings.framed_clients) {
+        TRY(listener.listen_framed(settings.bind, settings.framed_port));
+    }
     return {};
+}
+
+std::string where_clients_connect(const common::Settings& settings) {
+    std::string text = "Clients connect to " + settings.bind;
+    if (settings.zmtp_clients) {
+        text += ", Multi-User 0.8 (replication 0.9.10): port " + std::to_string(settings.port) +
+                " (and the next two)";
+    }
+    if (settings.framed_clients) {
+        text += ", newer Multi-User (replication 0.9.12 to 0.10.3): port " +
+                std::to_string(settings.framed_port);
+    }
+    return text;
 }
 
 // Each client has three connections. Returns for how many connections there are descriptors, beside
@@ -76,9 +94,9 @@ Result<broker::Loop::End> run(const common::Settings& settings, common::Log& log
     if (!settings.health.off()) {
         http = TRY(common::io::HttpServer::open(settings.health));
     }
-    log.info("Clients connect to " + settings.bind + ", ports " + std::to_string(settings.port) +
-             " to " + std::to_string(settings.port + 2) + "; feed " + settings.feed + ", link " +
-             settings.link + ", health " + common::to_string(settings.health));
+    log.info(where_clients_connect(settings));
+    log.info("Feed " + settings.feed + ", link " + settings.link + ", health " +
+             common::to_string(settings.health));
 
     broker::Loop loop(settings, log, signals, listener, *feed, *link, http.get());
     return loop.run();

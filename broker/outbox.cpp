@@ -18,6 +18,8 @@ constexpr Millis kArrivalMargin{50};
 // More empty Rights than this would be a flood of their own: then the command waits for
 // kHandledAfter to thin them out.
 constexpr std::uint64_t kEmptyRightsMax = 2'000;
+// What a client of the framed generation reads of a connection in a tick.
+constexpr std::uint64_t kBytesPerTick = 64 << 10;
 
 const wire::Encoded& empty_right() {
     static const wire::Encoded message = wire::right({}, common::kOwnerCommon);
@@ -33,8 +35,10 @@ bool Outbox::note_data(const NodeId& id, const wire::Encoded& message, Instant n
         return false;
     }
     ++data_queued_;
+    const std::uint64_t bytes = common::total_size(*message);
+    data_bytes_queued_ += bytes;
     forget_old(now);
-    recent_.push_back(SentData{id, data_queued_, now});
+    recent_.push_back(SentData{id, data_queued_, data_bytes_queued_, bytes, now});
     last_number_[id] = data_queued_;
     return true;
 }
@@ -84,6 +88,7 @@ void Outbox::on_opened(Channel channel) {
         return;
     }
     data_queued_ = 0;
+    data_bytes_queued_ = 0;
     data_sent_ = 0;
     recent_.clear();
     last_number_.clear();
@@ -118,13 +123,24 @@ std::uint64_t Outbox::last_about(const std::vector<NodeId>& ids) const {
     return last;
 }
 
+std::uint64_t Outbox::ticks_until_handled(std::uint64_t number) const {
+    const SentData& first = recent_.front();
+    const std::uint64_t count = number - first.number + 1;
+    if (generation_ == Generation::Zmtp) {
+        return count;
+    }
+    // The numbers in recent_ have no gaps.
+    const SentData& last = recent_[static_cast<std::size_t>(count - 1)];
+    return count + (last.end - first.end + first.bytes) / kBytesPerTick;
+}
+
 bool Outbox::flush_command(HeldCommand& held, Instant now, Effects& effects) {
     const bool unhandled = !recent_.empty() && recent_.front().number <= held.after;
     if (unhandled) {
         if (!held.ready && held.after <= data_sent_) {
             held.ready = now + kArrivalMargin;
         }
-        const std::uint64_t count = held.after - recent_.front().number + 1;
+        const std::uint64_t count = ticks_until_handled(held.after);
         if (!held.ready || now < *held.ready || count > kEmptyRightsMax) {
             return false;
         }

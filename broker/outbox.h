@@ -25,6 +25,10 @@ class Outbox {
 public:
     explicit Outbox(ClientId client) : client_(client) {}
 
+    // A client of the framed generation reads at most 64 KiB of a connection and tick, so that a
+    // big data message takes it several.
+    void set_generation(Generation generation) { generation_ = generation; }
+
     // A Node or Commit about `id`, unless `hold` is in force: then it waits in order.
     void data(const common::NodeId& id, const wire::Encoded& message, common::Instant now,
               Effects& effects);
@@ -71,15 +75,20 @@ private:
     struct SentData {
         common::NodeId id;
         std::uint64_t number;  // of data messages on this connection, from 1
+        std::uint64_t end;     // bytes of all data messages on this connection up to this one
+        std::uint64_t bytes;
         common::Instant time;
     };
     // The number of the last data message about one of `ids` that may be unhandled, or 0.
     std::uint64_t last_about(const std::vector<common::NodeId>& ids) const;
+    // In how many ticks the client has handled all of recent_ up to this one.
+    std::uint64_t ticks_until_handled(std::uint64_t number) const;
     bool flush_command(HeldCommand& held, common::Instant now, Effects& effects);
     void forget_old(common::Instant now);
     void pop_recent();
 
     ClientId client_;
+    Generation generation_{};
     Hold hold_ = Hold::Nothing;
     std::deque<HeldData> held_data_;
     std::deque<HeldCommand> held_commands_;
@@ -87,6 +96,7 @@ private:
     std::deque<SentData> recent_;
     std::unordered_map<common::NodeId, std::uint64_t> last_number_;  // over recent_
     std::uint64_t data_queued_ = 0;
+    std::uint64_t data_bytes_queued_ = 0;
     std::uint64_t data_sent_ = 0;
     std::uint64_t commands_queued_ = 0;
     std::uint64_t commands_sent_ = 0;

@@ -27,6 +27,7 @@ enum class Stage : std::uint8_t {
 
 // How far a member is with the graph.
 enum class Phase : std::uint8_t {
+    Pending,    // framed generation: is told that it is in when its data connection is there
     Lobby,      // has nothing, gets nothing
     Uploading,  // its upload was accepted: no states of clients, no data, until DONE
     Settling,   // DONE was sent: data and graph commands are held until END + 1 s
@@ -39,8 +40,10 @@ struct Client {
     explicit Client(ClientId client) : id(client), outbox(client) {}
 
     ClientId id;
+    Generation generation{};
     std::string peer;  // "127.0.0.1:40312", of the latest command connection
     common::UserName name;
+    std::string version;  // of its library, as it said when it logged in
     bool admin = false;
     Stage stage = Stage::Stranger;
     Phase phase = Phase::Lobby;
@@ -89,8 +92,12 @@ struct Client {
     bool present() const { return stage == Stage::Member && command_open && !expelled; }
     // Whether Delete and Right are for it: it has nodes, or is getting them.
     bool takes_graph_commands() const {
-        return present() && phase != Phase::Lobby && phase != Phase::Uploading &&
-               phase != Phase::Catalog;
+        return present() && phase != Phase::Pending && phase != Phase::Lobby &&
+               phase != Phase::Uploading && phase != Phase::Catalog;
+    }
+    // Whether states and metadata of clients are for it.
+    bool takes_states() const {
+        return present() && phase != Phase::Pending && phase != Phase::Uploading;
     }
     // Whether Node and Commit are sent to it.
     bool takes_data() const { return takes_graph_commands() && data_open; }

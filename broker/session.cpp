@@ -48,11 +48,14 @@ bool kept(const common::Value& key) {
 constexpr unsigned bit(BrokerState state) {
     return 1U << static_cast<unsigned>(state);
 }
+std::size_t of(const Client& client) {  // its place in a list of generations
+    return static_cast<std::size_t>(client.generation);
+}
 constexpr unsigned bit(Phase phase) {
     return 1U << static_cast<unsigned>(phase);
 }
 constexpr unsigned kAnyState = ~0U;
-constexpr unsigned kAnyPhase = ~0U;
+constexpr unsigned kAnyPhase = ~bit(Phase::Pending);
 constexpr unsigned kSession = bit(BrokerState::Active);
 
 struct Rule {
@@ -82,7 +85,7 @@ struct Rules {
     Rule operator()(const wire::Auth&) const { return {0, 0}; }  // a member has logged in already
     Rule operator()(const wire::Kick&) const { return {kAnyState, kAnyPhase}; }
     Rule operator()(const wire::Metadata&) const { return {kAnyState, kAnyPhase}; }
-    Rule operator()(const wire::RequestServerInfo&) const { return {kAnyState, kAnyPhase}; }
+    Rule operator()(const wire::RequestServerInfo&) const { return {kAnyState, ~0U}; }
 };
 constexpr Rules kRules;
 
@@ -133,9 +136,11 @@ void Session::restore(common::Graph graph, Instant now, Effects& effects) {
 
 // ---- Connections -------------------------------------------------------------------------------
 
-void Session::on_opened(ClientId id, Channel channel, const std::string& peer, Instant now,
-                        Effects& effects) {
+void Session::on_opened(ClientId id, Generation generation, Channel channel,
+                        const std::string& peer, Instant now, Effects& effects) {
     Client& client = roster_.client(id);
+    client.generation = generation;
+    client.outbox.set_generation(generation);
     if (channel == Channel::Heartbeat) {
         client.heartbeat_open = true;
         client.heartbeat.on_opened();
@@ -155,11 +160,16 @@ void Session::on_opened(ClientId id, Channel channel, const std::string& peer, I
         }
     }
     if (client.stage == Stage::Stranger) {
-        if (channel != Channel::Data && client.command_open && client.heartbeat_open) {
+        // The framed generation cannot have been here before.
+        if (channel != Channel::Data && client.command_open && client.heartbeat_open &&
+            generation == Generation::Zmtp) {
             newcomers_.push_back(Newcomer{id, now});
         }
     } else if (channel != Channel::Heartbeat && !client.expelled) {
         come_back(client, now, effects);
+    }
+    if (channel == Channel::Data && client.phase == Phase::Pending) {
+        admit(client, now, effects);
     }
     if (channel == Channel::Data && client.waiting_get) {
         const wire::Get waiting{*std::exchange(client.waiting_get, std::nullopt)};
@@ -201,9 +211,16 @@ void Session::come_back(Client& client, Instant now, Effects& effects) {
         client.detached_since.reset();
         say(client, Log::Level::Info, "User reconnected: " + common::log_text(client.name),
             effects);
-    } else if (client.stage == Stage::Ghost && client.command_open) {
+    } else if (client.stage == Stage::Ghost && client.command_open &&
+               client.generation == Generation::Zmtp) {
         if (roster_.member(client.name) != nullptr) {
             throw_out(client, "somebody else has joined under your name, join again", effects);
+            return;
+        }
+        const Client* other = somebody_but(client.name);
+        if (other != nullptr && other->version != client.version) {
+            throw_out(client, "others have begun with another version of Multi-User, join again",
+                      effects);
             return;
         }
         roster_.add_member(client);
@@ -231,7 +248,7 @@ void Session::repair_if_wanted(Client& client, Instant now, Effects& effects) {
     }
 }
 
-void Session::on_closed(ClientId id, Channel channel, const std::string& reason, bool too_slow,
+void Session::on_closed(ClientId id, Channel channel, const std::string& reason, Ending ending,
                         Instant now, Effects& effects) {
     Client* client = roster_.find(id);
     if (client == nullptr) {
@@ -247,17 +264,19 @@ void Session::on_closed(ClientId id, Channel channel, const std::string& reason,
                 client->needs_repair = true;
                 client->lost_since = now;
             }
-            if (too_slow) {
+            if (ending == Ending::TooSlow) {
                 effects.emplace_back(
                     Log{Log::Level::Warning, client->label() +
                                                  " is too slow: " + common::log_text(reason) +
                                                  ". It gets everything when it joins again"});
                 const std::string words = "too much was waiting for you: join again to get it all";
-                if (!client->command_open) {
+                if (!client->command_open && client->generation == Generation::Zmtp) {
                     farewells_.push_back({id, now, words});
                 }
                 throw_out(*client, words, effects);
                 leave(*client, "too slow", false, now, effects);
+            } else if (client->generation == Generation::Framed && ending == Ending::Lost) {
+                lose(*client, reason, now, effects);
             } else if (channel == Channel::Command) {
                 detach(*client, reason, now, effects);
             }
@@ -272,6 +291,26 @@ void Session::detach(Client& client, const std::string& reason, Instant now, Eff
         client.label() + " lost its connection (" + common::log_text(reason) + ")", effects);
     if (client.phase == Phase::Uploading) {
         leave(client, "connection lost while uploading", false, now, effects);
+    }
+}
+
+// The framed generation does not reconnect: without its command or its data connection it is gone,
+// as soon as nothing more of its work can come on the other.
+void Session::lose(Client& client, const std::string& reason, Instant now, Effects& effects) {
+    if (!client.detached_since) {
+        detach(client, reason, now, effects);
+    }
+    if (client.stage == Stage::Member && !client.command_open && !client.data_open) {
+        give_up(client, now, effects);
+    }
+}
+
+void Session::give_up(Client& client, Instant now, Effects& effects) {
+    if (client.generation == Generation::Framed && !client.data_open) {
+        throw_out(client, "your data connection is gone, join again", effects);
+        leave(client, "connection closed", false, now, effects);
+    } else {
+        leave(client, "connection closed", true, now, effects);
     }
 }
 
@@ -375,8 +414,8 @@ void Session::on_command(Client& from, common::Chunks chunks, Instant now, Effec
     } else if (const auto* fields = std::get_if<wire::Metadata>(&message)) {
         metadata(from, *fields, original, now, effects);
     } else if (std::holds_alternative<wire::RequestServerInfo>(message)) {
-        from.outbox.command(wire::server_info(!options_.server_password.empty(), options_.version),
-                            effects);
+        from.outbox.command(
+            wire::server_info(!options_.server_password.empty(), wanted_version(from)), effects);
     }
 }
 
@@ -392,7 +431,7 @@ void Session::on_stranger(Client& from, Channel channel, const common::Chunks& c
                 login(from, *auth, now, effects);
             } else {
                 from.outbox.command(
-                    wire::server_info(!options_.server_password.empty(), options_.version),
+                    wire::server_info(!options_.server_password.empty(), wanted_version(from)),
                     effects);
             }
             return;
@@ -459,13 +498,14 @@ void Session::send_states(bool even_to_those_behind, Effects& effects) {
     Send send{{}, Channel::Command, nullptr};
     for (Client* member : roster_.members()) {
         const bool has_all = member->phase == Phase::Active || member->settled_at;
+        const wire::Status status = has_all                           ? wire::Status::Active
+                                    : member->phase == Phase::Pending ? wire::Status::DataPending
+                                                                      : wire::Status::Lobby;
         states.push_back(wire::ClientState{
-            member->name, member->admin, member->heartbeat.latency_ms(),
-            has_all ? wire::Status::Active : wire::Status::Lobby, member->metadata});
+            member->name, member->admin, member->heartbeat.latency_ms(), status, member->metadata});
         const std::uint64_t taken =
             member->outbox.commands_queued() - member->outbox.commands_waiting();
-        if (member->present() && member->phase != Phase::Uploading &&
-            (even_to_those_behind || taken >= member->state_queued)) {
+        if (member->takes_states() && (even_to_those_behind || taken >= member->state_queued)) {
             member->outbox.note_command();
             member->state_queued = member->outbox.commands_queued();
             send.to.push_back(member->id);
@@ -516,7 +556,7 @@ void Session::relay_metadata(Client& from, wire::Encoded message, Instant now, E
     }
     Send send{{}, Channel::Command, std::move(message)};
     for (Client* member : roster_.members()) {
-        if (member != &from && member->present() && member->phase != Phase::Uploading &&
+        if (member != &from && member->takes_states() &&
             member->outbox.commands_waiting() < kMetadataBacklogMax) {
             member->outbox.note_command();
             send.to.push_back(member->id);
@@ -602,11 +642,40 @@ std::optional<std::string> Session::login_refusal(const Client& from, const wire
         login_gate_.failed(address, now);
         return "wrong server password";
     }
-    if (auth.version != options_.version) {
+    if (!version_fits(from, auth)) {
+        const Client* first = somebody_but(auth.name);
         return "wrong client version (" + common::log_text(auth.version) +
-               " != " + options_.version + ")";
+               " != " + (first != nullptr ? first->version : options_.versions[of(from)].back()) +
+               ")";
     }
     return std::nullopt;
+}
+
+// Clients of different versions may write the same data differently: whoever comes first decides
+// which version all have, until the last one leaves.
+bool Session::version_fits(const Client& from, const wire::Auth& auth) const {
+    if (const Client* first = somebody_but(auth.name); first != nullptr) {
+        return first->generation == from.generation && first->version == auth.version;
+    }
+    const auto& accepted = options_.versions[of(from)];
+    return std::find(accepted.begin(), accepted.end(), auth.version) != accepted.end();
+}
+
+const Client* Session::somebody_but(const common::UserName& name) const {
+    for (const Client* member : roster_.members()) {
+        if (member->name != name) {
+            return member;
+        }
+    }
+    return nullptr;
+}
+
+// What a client that asks is told: no server list compares it, people do.
+const std::string& Session::wanted_version(const Client& from) const {
+    if (!roster_.members().empty() && roster_.members().front()->generation == from.generation) {
+        return roster_.members().front()->version;
+    }
+    return options_.versions[of(from)].back();
 }
 
 void Session::login(Client& from, const wire::Auth& auth, Instant now, Effects& effects) {
@@ -626,6 +695,7 @@ void Session::login(Client& from, const wire::Auth& auth, Instant now, Effects& 
         roster_.forget(before->id);
     }
     from.name = auth.name;
+    from.version = auth.version;
     from.admin = auth.admin;
     from.phase = Phase::Lobby;
     from.told_to_join = false;
@@ -651,11 +721,26 @@ void Session::login(Client& from, const wire::Auth& auth, Instant now, Effects& 
         "User connected: " + common::log_text(from.name) + (from.admin ? " (admin)" : "") +
             " from " + from.peer,
         effects);
-    send_states(true, effects);
-    from.outbox.command(wire::auth_reply(state_ == BrokerState::Active ? "RUNNING" : "LOBBY"),
-                        effects);
+    if (from.generation == Generation::Zmtp || from.data_open) {
+        admit(from, now, effects);
+    } else {
+        from.phase = Phase::Pending;
+    }
     if (from.heartbeat.can_ping()) {
         ping(from, now, effects);
+    }
+}
+
+// The two generations want the answer and the states of clients in different orders.
+void Session::admit(Client& client, Instant, Effects& effects) {
+    client.phase = Phase::Lobby;
+    if (client.generation == Generation::Zmtp) {
+        send_states(true, effects);
+    }
+    client.outbox.command(wire::auth_reply(state_ == BrokerState::Active ? "RUNNING" : "LOBBY"),
+                          effects);
+    if (client.generation == Generation::Framed) {
+        send_states(true, effects);
     }
 }
 
@@ -730,13 +815,17 @@ void Session::tick_presence(Instant now, Effects& effects) {
     const std::vector<Client*> members = roster_.members();  // leaving changes the roster
     for (Client* member : members) {
         if (member->detached_since && now - *member->detached_since >= kDetached) {
-            leave(*member, "connection closed", true, now, effects);
+            give_up(*member, now, effects);
         } else if (!member->detached_since && member->heartbeat.lost(now, options_.timeout)) {
             effects.emplace_back(Close{member->id, false});
             leave(*member, "no heartbeat for " + std::to_string(options_.timeout.count()) + " ms",
                   true, now, effects);
         } else if (!member->data_open && now - member->lost_since > options_.timeout) {
-            throw_out(*member, "your data connection is gone, join again", effects);
+            if (member->phase == Phase::Pending) {
+                member->outbox.command(wire::auth_reply("FAILED: data channel timeout"), effects);
+            } else {
+                throw_out(*member, "your data connection is gone, join again", effects);
+            }
             leave(*member, "no data connection", false, now, effects);
         } else if (member->outbox.held_bytes() > options_.held_bytes_max) {
             throw_out(*member, "too much is waiting for you, join again", effects);

@@ -9,6 +9,7 @@
 //   session_transfer.cpp  the first upload, and joining
 //   session_edits.cpp     nodes, commits, deletes, rights, and the repair of what was in doubt
 
+#include <array>
 #include <deque>
 #include <optional>
 #include <string>
@@ -32,8 +33,9 @@ std::string node_count(std::size_t count);
 
 struct SessionOptions {
     std::string admin_password;
-    std::string server_password;             // empty: any is accepted
-    std::string version = "0.9.10";          // of the library that clients must have
+    std::string server_password;  // empty: any is accepted
+    // Of the libraries that clients may have, the newest last. All in a session have the same.
+    std::array<std::vector<std::string>, kGenerations> versions{{{"0.9.10"}, {"0.9.12", "0.10.2"}}};
     common::Millis timeout{10'000};          // silence of a heartbeat; also how long a ghost stays
     std::uint32_t login_attempts = 10;       // wrong passwords of one address; 0: any number
     std::size_t held_bytes_max = 256 << 20;  // of what waits in a client's outbox
@@ -51,14 +53,14 @@ public:
     void restore(common::Graph graph, common::Instant now, Effects& effects);
 
     // A connection of `client` was established; the one it replaces was reported closed before.
-    void on_opened(ClientId client, Channel channel, const std::string& peer, common::Instant now,
-                   Effects& effects);
+    void on_opened(ClientId client, Generation generation, Channel channel, const std::string& peer,
+                   common::Instant now, Effects& effects);
     // One message. If the present state does not allow it, nothing changes.
     void on_message(ClientId client, Channel channel, common::Chunks chunks, common::Instant now,
                     Effects& effects);
-    // All that had come on the connection was given to on_message before. `too_slow`: we closed it
-    // because the client does not take what is for it, so it is told and thrown out.
-    void on_closed(ClientId client, Channel channel, const std::string& reason, bool too_slow,
+    // All that had come on the connection was given to on_message before. Who was too slow is told
+    // so and thrown out.
+    void on_closed(ClientId client, Channel channel, const std::string& reason, Ending ending,
                    common::Instant now, Effects& effects);
     // The kernel has taken `total` messages of the present connection so far.
     void on_sent(ClientId client, Channel channel, std::uint64_t total, common::Instant now);
@@ -104,6 +106,10 @@ private:
     void login(Client& from, const wire::Auth& auth, common::Instant now, Effects& effects);
     std::optional<std::string> login_refusal(const Client& from, const wire::Auth& auth,
                                              common::Instant now);
+    void admit(Client& client, common::Instant now, Effects& effects);
+    const std::string& wanted_version(const Client& from) const;
+    bool version_fits(const Client& from, const wire::Auth& auth) const;
+    const Client* somebody_but(const common::UserName& name) const;
     void kick(const Client& by, const wire::Kick& kick, common::Instant now, Effects& effects);
     void metadata(Client& from, const wire::Metadata& metadata, const wire::Encoded& original,
                   common::Instant now, Effects& effects);
@@ -114,6 +120,9 @@ private:
     void send_states(bool even_to_those_behind, Effects& effects);
     void ping(Client& client, common::Instant now, Effects& effects);
     void detach(Client& client, const std::string& reason, common::Instant now, Effects& effects);
+    // A member whose connection will not come back.
+    void lose(Client& client, const std::string& reason, common::Instant now, Effects& effects);
+    void give_up(Client& client, common::Instant now, Effects& effects);
     void come_back(Client& client, common::Instant now, Effects& effects);
     void tell_farewell(Client& client, Effects& effects);
     static bool flutters(Client& client, common::Instant now);

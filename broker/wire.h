@@ -35,7 +35,7 @@ enum class Type : int {
 };
 
 // The library's states, as they travel in `status`.
-enum class Status : int { Active = 2, Lobby = 10 };
+enum class Status : int { Active = 2, Lobby = 10, DataPending = 11 };
 
 struct Commit {
     common::NodeId id;

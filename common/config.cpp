@@ -121,6 +121,15 @@ std::optional<Allowed> apply_health(const std::string& value, Settings& settings
     return "host:port, like 127.0.0.1:5561, or off";
 }
 
+std::optional<Allowed> apply_switch(const std::string& value, bool& out) {
+    const std::optional<bool> on = parse_switch(value);
+    if (!on) {
+        return "on or off";
+    }
+    out = *on;
+    return std::nullopt;
+}
+
 std::optional<Allowed> apply_endpoint(const std::string& value, std::string& out) {
     if (!is_endpoint(value)) {
         return "a ZeroMQ endpoint, like tcp://127.0.0.1:5558";
@@ -144,13 +153,28 @@ std::optional<Allowed> apply_nothing(const std::string&, Settings&) {
 // THE table. A number's bounds stand once as numbers and once in words, side by side.
 const Row kSettings[] = {
     {"PORT", "--port", "5555", UsedBy::Both,
-     "what artists type in Blender; the next two ports and, on this machine only, four more follow",
+     "what artists with Multi-User 0.8 (replication 0.9.10) type in Blender; the next two ports "
+     "and, on this machine only, four more follow",
      [](const std::string& value, Settings& to) -> std::optional<Allowed> {
          if (parse_number<std::uint16_t>(value, 1, 65000, to.port)) {
              return std::nullopt;
          }
          return "a whole number from 1 to 65000";
      }},
+    {"FRAMED_PORT", "--framed-port", "(PORT+5)", UsedBy::Broker,
+     "what artists with a newer Multi-User (replication 0.9.12 to 0.10.3) type",
+     [](const std::string& value, Settings& to) -> std::optional<Allowed> {
+         if (parse_number<std::uint16_t>(value, 1, 65535, to.framed_port)) {
+             return std::nullopt;
+         }
+         return "a whole number from 1 to 65535";
+     }},
+    {"ZMTP_CLIENTS", "--zmtp-clients", "on", UsedBy::Broker,
+     "off: Multi-User 0.8 cannot connect, PORT and the next two stay closed",
+     [](const std::string& value, Settings& to) { return apply_switch(value, to.zmtp_clients); }},
+    {"FRAMED_CLIENTS", "--framed-clients", "on", UsedBy::Broker,
+     "off: newer Multi-Users cannot connect, FRAMED_PORT stays closed",
+     [](const std::string& value, Settings& to) { return apply_switch(value, to.framed_clients); }},
     {"BIND", "--bind", "0.0.0.0", UsedBy::Broker, "the address clients connect to",
      [](const std::string& value, Settings& to) -> std::optional<Allowed> {
          if (!is_ip_address(value)) {
@@ -280,13 +304,8 @@ const Row kSettings[] = {
      }},
     {"ALLOW_UNPROTECTED", "--allow-unprotected", "off", UsedBy::Broker,
      "serve without any snapshotter: nothing is kept",
-     [](const std::string& value, Settings& to) -> std::optional<Allowed> {
-         const std::optional<bool> on = parse_switch(value);
-         if (!on) {
-             return "on or off";
-         }
-         to.allow_unprotected = *on;
-         return std::nullopt;
+     [](const std::string& value, Settings& to) {
+         return apply_switch(value, to.allow_unprotected);
      },
      true},
 };
@@ -435,7 +454,7 @@ Result<std::string> resolve_password(const GivenSettings& given, std::string_vie
 }
 
 // The defaults that follow from other settings.
-void fill_addresses(Program program, Settings& settings, bool health_given) {
+void fill_addresses(Program program, Settings& settings, const GivenSettings& given) {
     const auto local_port = [&](int offset) {
         return std::string("tcp://127.0.0.1:") + std::to_string(settings.port + offset);
     };
@@ -445,13 +464,24 @@ void fill_addresses(Program program, Settings& settings, bool health_given) {
     if (settings.link.empty()) {
         settings.link = local_port(4);
     }
-    if (!health_given) {
+    if (!given.contains("FRAMED_PORT")) {
+        settings.framed_port = static_cast<std::uint16_t>(settings.port + 5);
+    }
+    if (!given.contains("HEALTH")) {
         const int offset = program == Program::Broker ? 6 : 7;
         settings.health = {"127.0.0.1", static_cast<std::uint16_t>(settings.port + offset)};
     }
 }
 
 Result<void> check_addresses(Program program, const Settings& settings) {
+    if (!settings.zmtp_clients && !settings.framed_clients) {
+        return bad_input("ZMTP_CLIENTS and FRAMED_CLIENTS are both off: nobody could connect");
+    }
+    if (settings.zmtp_clients && settings.framed_clients && settings.framed_port >= settings.port &&
+        settings.framed_port <= settings.port + 2) {
+        return bad_input("FRAMED_PORT: '" + std::to_string(settings.framed_port) +
+                         "' is one of the three ports from PORT on; allowed is any other");
+    }
     if (settings.feed == settings.link) {
         return bad_input("FEED and LINK are both '" + settings.feed + "': each needs its own");
     }
@@ -533,7 +563,7 @@ Result<Settings> parse_settings(Program program, const std::vector<std::string>&
     settings.server_password =
         TRY(resolve_password(given, "SERVER_PASSWORD", "SERVER_PASSWORD_FILE", read_file));
 
-    fill_addresses(program, settings, given.contains("HEALTH"));
+    fill_addresses(program, settings, given);
     TRY(check_addresses(program, settings));
 
     settings.action = line.action;

@@ -46,6 +46,9 @@ struct Settings {
     std::vector<std::string> command;  // its name and what was given with it that is no setting
 
     std::uint16_t port = 0;
+    std::uint16_t framed_port = 0;
+    bool zmtp_clients = false;    // whether those of the ZMTP generation are served, on `port`
+    bool framed_clients = false;  // the same for the framed generation, on `framed_port`
     std::string bind;
     std::chrono::milliseconds timeout{};
     std::string admin_password;   // empty: none was set

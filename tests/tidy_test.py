@@ -261,6 +261,24 @@ def check_settings_table():
             complain("README.md", 0, f"{name} is {settings[name]}, the table says {rows[name]}")
 
 
+def check_clients_table():
+    """README's table of clients says what the tests' own table says."""
+    sys.path.insert(0, str(ROOT / "tests/interop"))
+    import versions
+
+    ports = {"zmtp": "PORT (5555)", "framed": "FRAMED_PORT (5560)"}
+    depths = {"everything": "all", "smoke": "a smoke test"}
+    wanted = [[one.package, one.reports, ports[one.generation], depths[one.tested]]
+              for one in versions.VERSIONS]
+    rows = []
+    for line in (ROOT / "README.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if len(cells) == 4 and re.match(r"0\.\d+\.\d+", cells[0]):
+            rows.append([cells[0].split(" ")[0], *cells[1:]])
+    if rows != wanted:
+        complain("README.md", 0, f"the table of clients is {rows}, the tests have {wanted}")
+
+
 def main():
     files = tracked_files()
     check_rooms(files)
@@ -268,6 +286,7 @@ def main():
     check_text(files)
     check_links(files)
     check_settings_table()
+    check_clients_table()
     for complaint in sorted(complaints):
         print(complaint)
     print(f"tidy: {len(files)} files, {len(complaints)} complaints")

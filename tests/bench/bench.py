@@ -42,6 +42,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / 'interop'))
 
 import processes  # noqa: E402
+import versions  # noqa: E402
 from deepdiff import DeepDiff, Delta  # noqa: E402
 from replication.objects import Auth, Commit, Node, ServerSnapshot, Snapshot  # noqa: E402
 
@@ -143,9 +144,9 @@ def tool(name):
 
 def start(subject, directory):
     if subject == HOLDFAST:
-        return processes.Holdfast(directory, LOG_LEVEL='info', TIMEOUT=10000).start()
+        return processes.Holdfast(directory, versions.VERSIONS[0], LOG_LEVEL='info', TIMEOUT=10000).start()
     if subject == PYTHON:
-        return processes.PythonServer(directory, TIMEOUT=3000).start()
+        return processes.PythonServer(directory, versions.VERSIONS[0], TIMEOUT=3000).start()
     return BareRelay(directory).start()
 
 

@@ -101,15 +101,12 @@ TEST_CASE("an identity of 0 to 256 bytes") {
     CHECK(feed(longest, number(256) + std::string(256, 'i') + "T").error.empty());
     CHECK(longest.identity().size() == 256);
     // Told by the length alone.
-    CHECK(feed_new(number(257)).error ==
-          "not a client of Multi-User: its first bytes are "
-          "'\\x00\\x00\\x01\\x01'");
+    CHECK(feed_new(number(257)).error.find("'\\x00\\x00\\x01\\x01'") != std::string::npos);
 }
 
-TEST_CASE("strangers are told apart by their first four bytes") {
-    CHECK(feed_new("\xff\0\0\0\0\0\0\0\x01\x7f"sv).error.find("ZeroMQ") != std::string::npos);
-    CHECK(feed_new("GET / HTTP/1.1\r\n").error.find("'GET '") != std::string::npos);
-    CHECK(feed_new("\x16\x03\x01\x02").error.find("TLS") != std::string::npos);
+TEST_CASE("strangers are known by their first four bytes") {
+    CHECK(feed_new("GET / HTTP/1.1\r\n").error ==
+          "not the handshake of a client with framed TCP: its first bytes are 'GET '");
 }
 
 TEST_CASE("roles unknown") {

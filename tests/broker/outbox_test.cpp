@@ -76,6 +76,19 @@ TEST_CASE("data sent more than ten seconds ago counts as handled, once it has le
     CHECK(sent(effects) == "R");
 }
 
+TEST_CASE("a client of the framed generation takes more ticks for big data messages") {
+    Outbox outbox(ClientId{1});
+    outbox.set_generation(broker::Generation::Framed);
+    Effects effects;
+    outbox.data("a", message("1"), kStart, effects);
+    outbox.data("b", message(std::string(200 << 10, 'x')), kStart, effects);
+    effects.clear();
+    outbox.graph_command({"b"}, message("R"), kStart, effects);
+    outbox.on_sent(Channel::Data, 2, kStart);
+    outbox.flush(kStart + Millis{50}, effects);
+    CHECK(sent(effects) == "-----R");  // two messages, and 200 KiB are three times 64 and some
+}
+
 TEST_CASE("a flood of data: the command waits until empty Rights are few enough") {
     Outbox outbox(ClientId{1});
     Effects effects;

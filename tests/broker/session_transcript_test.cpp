@@ -132,13 +132,18 @@ private:
             restore(words.at(0), words.named_or("owner", "COMMON"));
         } else if (verb == "open") {
             for (const Channel channel : channels(words.at(1))) {
-                session_.on_opened(client(words), channel, "10.0.0." + words.at(0) + ":1", now_,
-                                   effects_);
+                session_.on_opened(client(words),
+                                   words.named.contains("framed") ? broker::Generation::Framed
+                                                                  : broker::Generation::Zmtp,
+                                   channel, "10.0.0." + words.at(0) + ":1", now_, effects_);
             }
         } else if (verb == "close") {
             for (const Channel channel : channels(words.at(1))) {
                 session_.on_closed(client(words), channel, "closed by the peer",
-                                   words.named.contains("slow"), now_, effects_);
+                                   words.named.contains("slow")       ? broker::Ending::TooSlow
+                                   : words.named.contains("replaced") ? broker::Ending::Replaced
+                                                                      : broker::Ending::Lost,
+                                   now_, effects_);
             }
         } else if (verb == "sent") {
             session_.on_sent(client(words), channels(words.at(1)).front(), std::stoull(words.at(2)),

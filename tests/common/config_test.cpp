@@ -78,6 +78,12 @@ TEST_CASE("every setting can come from its flag and from its variable, and the f
     const Case cases[] = {
         {"PORT", "--port", "6000", "6001",
          [](const Settings& s) { return std::to_string(s.port); }},
+        {"FRAMED_PORT", "--framed-port", "6560", "6561",
+         [](const Settings& s) { return std::to_string(s.framed_port); }},
+        {"ZMTP_CLIENTS", "--zmtp-clients", "off", "on",
+         [](const Settings& s) { return std::string(s.zmtp_clients ? "on" : "off"); }},
+        {"FRAMED_CLIENTS", "--framed-clients", "off", "on",
+         [](const Settings& s) { return std::string(s.framed_clients ? "on" : "off"); }},
         {"BIND", "--bind", "127.0.0.1", "::1", [](const Settings& s) { return s.bind; }},
         {"TIMEOUT", "--timeout", "5000", "500",
          [](const Settings& s) { return std::to_string(s.timeout.count()); }},
@@ -147,8 +153,19 @@ TEST_CASE("addresses follow the port") {
     const Settings settings = parse({"--port", "7000"}).value();
     CHECK(settings.feed == "tcp://127.0.0.1:7003");
     CHECK(settings.link == "tcp://127.0.0.1:7004");
+    CHECK(settings.framed_port == 7005);
     CHECK(to_string(settings.health) == "127.0.0.1:7006");
     CHECK(parse({"--port", "65000"}, {}, Program::Snapshotter)->health.port == 65007);
+}
+
+TEST_CASE("each generation of clients can be switched off, not both, and their ports differ") {
+    CHECK(parse({})->framed_port == 5560);
+    CHECK(error_of(parse({"--zmtp-clients", "off", "--framed-clients", "off"})) ==
+          "ZMTP_CLIENTS and FRAMED_CLIENTS are both off: nobody could connect");
+    CHECK(error_of(parse({"--port", "6000", "--framed-port", "6002"})) ==
+          "FRAMED_PORT: '6002' is one of the three ports from PORT on; allowed is any other");
+    CHECK(parse({"--framed-port", "5555", "--zmtp-clients", "off"}).has_value());
+    CHECK(parse({"--framed-port", "5555", "--framed-clients", "off"}).has_value());
 }
 
 TEST_CASE("a wrong value names the setting, the value, where it came from and what is allowed") {

@@ -197,7 +197,13 @@ class Driver:
         """Sends chunks as they are through the library's own socket: what a broken or hostile
         client could send after a good login."""
         socket = getattr(self.repository.remote, channel)
-        socket.send_multipart(values.decode(chunks))
+        # Of ZeroMQ, or of the library's own network layer.
+        send = getattr(socket, 'send_multipart', socket.send)
+        send(values.decode(chunks))
+
+    def do_session_info(self, port):
+        """What the addon's server list asks for."""
+        return porcelain.request_session_info(f'127.0.0.1:{port}', 2000)
 
     def do_graph(self):
         return values.canonical_graph(self.graph)

@@ -7,6 +7,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import processes  # noqa: E402
+import versions  # noqa: E402
 
 # HOLDFAST_REFERENCE=1 runs the scenarios that need no snapshotter against the library's own
 # server: what fails there too is the test's fault, or a fault of the reference that is written in
@@ -15,20 +16,22 @@ REFERENCE = bool(os.environ.get('HOLDFAST_REFERENCE'))
 LONG = bool(os.environ.get('HOLDFAST_LONG'))
 
 
-class Generation:
-    """A generation of the client library: the interpreter that has it."""
-
-    def __init__(self, version, python):
-        self.version = version
-        self.python = python
+EVERYTHING = [version for version in versions.VERSIONS if version.tested == 'everything']
+ZMTP, FRAMED = EVERYTHING  # one of each generation
 
 
-GENERATIONS = [Generation('0.9.10', sys.executable)]
-
-
-@pytest.fixture(params=GENERATIONS, ids=lambda generation: generation.version)
-def generation(request):
+# Every scenario runs once for each of these.
+@pytest.fixture(params=EVERYTHING, ids=lambda version: version.package)
+def version(request):
+    processes.require(request.param)
     return request.param
+
+
+def only(generation, reason):
+    """A mark for what means something for one generation of clients only."""
+    return pytest.mark.parametrize('version', [
+        pytest.param(version, id=version.package, marks=[] if version.generation == generation
+                     else pytest.mark.skip(reason=reason)) for version in EVERYTHING], indirect=True)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -52,12 +55,13 @@ def logs(request):
 
 
 @pytest.fixture
-def make_server(tmp_path, logs):
-    """Makes broker and snapshotter with settings, not yet started."""
+def make_server(tmp_path, logs, version):
+    """Makes broker and snapshotter with settings, not yet started. Its `port` is the one for
+    clients of the test's version."""
     made = []
 
     def make(**settings):
-        server = processes.Holdfast(tmp_path, **settings)
+        server = processes.Holdfast(tmp_path, version, **settings)
         made.append(server)
         logs.extend(server.logs())
         return server
@@ -74,25 +78,31 @@ def server(make_server):
 
 
 @pytest.fixture
-def any_server(tmp_path, logs, make_server):
+def any_server(tmp_path, logs, make_server, version):
     """For what the reference server can do too."""
     if not REFERENCE:
         yield make_server(SAVE_INTERVAL=1).start()
         return
-    reference = processes.PythonServer(tmp_path)
+    reference = processes.PythonServer(tmp_path, version)
     logs.extend(reference.logs())
     yield reference.start()
     reference.cleanup()
 
 
 @pytest.fixture
-def new_client(tmp_path, generation, logs):
+def new_client(new_client_of, version):
+    """Makes real clients of the test's version."""
+    return lambda name, tick=0.01: new_client_of(version, name, tick)
+
+
+@pytest.fixture
+def new_client_of(tmp_path, logs):
     """Makes real clients, each in a process of its own. A client that crashed without the test
     having asked about it fails the test."""
     made = []
 
-    def make(name, tick=0.01):
-        client = processes.Client(name, tmp_path, python=generation.python, tick=tick)
+    def make(version, name, tick=0.01):
+        client = processes.Client(name, tmp_path, python=processes.python_of(version), tick=tick)
         made.append(client)
         logs.append(client.log)
         return client

@@ -19,6 +19,9 @@ import time
 import urllib.error
 import urllib.request
 
+import pytest
+
+import raw
 import values
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -42,11 +45,25 @@ def wait_until(predicate, what, deadline=DEADLINE, interval=0.02):
         time.sleep(interval)
 
 
+def python_of(version):
+    """The interpreter that has this version of the client library."""
+    if version.package == '0.9.10':
+        return sys.executable
+    return ROOT / 'build' / f'venv-{version.package}' / 'bin' / 'python'
+
+
+def require(version):
+    if not pathlib.Path(python_of(version)).exists():
+        pytest.skip(f'build/venv-{version.package} is not there: scripts/test makes it')
+
+
 def free_port_block():
     """The first of eight ports in a row that nobody uses, below the range from which the system
-    hands out ports by itself."""
+    hands out ports by itself. Tests that run side by side choose among different ones."""
+    workers = int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 1))
+    worker = int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0').removeprefix('gw'))
     while True:
-        first = random.randrange(10000, 32000, 8)
+        first = random.randrange(10000 + 8 * worker, 32000, 8 * workers)
         sockets = []
         try:
             for port in range(first, first + 8):
@@ -184,14 +201,24 @@ class Holdfast:
 
     reference = False
 
-    def __init__(self, directory, **settings):
+    def __init__(self, directory, version, **settings):
         self.directory = pathlib.Path(directory)
         self.data = self.directory / 'data'
-        self.port = free_port_block()
-        self.settings = {'PORT': self.port, 'DATA_DIR': self.data, 'SAVE_INTERVAL': 3600,
+        self.version = version
+        self.first_port = free_port_block()
+        self.port = self.port_of(version)
+        self.settings = {'PORT': self.first_port, 'DATA_DIR': self.data, 'SAVE_INTERVAL': 3600,
                          'ADMIN_PASSWORD': 'secret admin', 'LOG_LEVEL': 'debug', **settings}
-        self.broker = Service('holdfast-broker', directory, self.settings, self.port + 6)
-        self.snapshotter = Service('holdfast-snapshotter', directory, self.settings, self.port + 7)
+        self.broker = Service('holdfast-broker', directory, self.settings, self.first_port + 6)
+        self.snapshotter = Service('holdfast-snapshotter', directory, self.settings, self.first_port + 7)
+
+    def port_of(self, version):
+        """What clients of this version connect to."""
+        return self.first_port + (5 if version.generation == 'framed' else 0)
+
+    def peer(self, **arguments):
+        """Speaks the protocol by hand, as clients of the test's version."""
+        return raw.peer(self.version, self.port, **arguments)
 
     def set(self, **settings):
         """New settings, for the next start."""
@@ -275,11 +302,11 @@ class PythonServer:
 
     reference = True
 
-    def __init__(self, directory, **settings):
-        import replication.server
+    def __init__(self, directory, version, **settings):
         self.directory = pathlib.Path(directory)
+        self.version = version
         self.port = free_port_block()
-        arguments = [sys.executable, replication.server.__file__, '-p', self.port,
+        arguments = [python_of(version), '-m', 'replication.server', '-p', self.port,
                      '-t', settings.get('TIMEOUT', 10000),
                      '-apwd', settings.get('ADMIN_PASSWORD', 'secret admin')]
         if 'SERVER_PASSWORD' in settings:
@@ -489,10 +516,11 @@ class Client:
 
 
 class Proxy:
-    """A network that can be cut: forwards a client's three connections to the server."""
+    """A network that can be cut: forwards a client's connections to the server."""
 
-    def __init__(self, target):
-        self.target = target
+    def __init__(self, server):
+        self.target = server.port
+        self.ports = 1 if server.version.generation == 'framed' else 3
         self.port = free_port_block()
         self.lock = threading.Lock()
         self.listeners = []
@@ -507,7 +535,7 @@ class Proxy:
         self.flowing.set()
         if self.listeners:
             return
-        for offset in range(3):
+        for offset in range(self.ports):
             listener = socket.socket()
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             wait_until(lambda: self.try_bind(listener, self.port + offset), 'the proxy can listen')

@@ -19,12 +19,19 @@ import zmq
 import hostile
 import raw
 import values
+from conftest import ZMTP
 from processes import wait_until
 from test_enemies import Scene
 
 # What a few megabytes of garbage may cost; a sanitizer keeps some of what was freed.
 GROWTH_MAX = 300 << 20
 LOG_GROWTH_MAX = 300_000
+
+
+# The ports and the bytes are those of this generation; for the other see test_generations.py.
+@pytest.fixture
+def version():
+    return ZMTP
 
 
 @pytest.fixture
@@ -71,8 +78,8 @@ def shout(port, data, hang_up=True):
 
 
 def ports(server):
-    """Every port of both programs: clients' three, feed, link, both health pages."""
-    return [server.port + offset for offset in (0, 1, 2, 3, 4, 6, 7)]
+    """Every port of both programs: clients' four, feed, link, both health pages."""
+    return [server.port + offset for offset in (0, 1, 2, 5, 3, 4, 6, 7)]
 
 
 def test_streams_of_bytes_on_every_port(scene, watch):
@@ -260,7 +267,7 @@ def test_unfinished_and_oversized_messages_take_no_memory(scene, watch):
 
 def test_a_member_cannot_fill_the_log(scene, watch):
     """100,000 messages that are refused, each of which would be a line."""
-    member = raw.RawPeer(scene.server.port)
+    member = raw.peer(ZMTP, scene.server.port)
     assert member.login('enemy') == 'RUNNING'
     member.join()
     refused = scene.server.broker.health()['messages_refused']
@@ -290,7 +297,7 @@ def test_a_stranger_cannot_fill_the_log(scene, watch):
 
 def test_a_member_that_floods_metadata(scene, watch):
     """The others get what it says in the end, and their own work goes on meanwhile."""
-    member = raw.RawPeer(scene.server.port)
+    member = raw.peer(ZMTP, scene.server.port)
     assert member.login('chatter') == 'RUNNING'
     member.join()
     stop = threading.Event()
@@ -323,7 +330,7 @@ def test_a_member_that_floods_metadata(scene, watch):
 
 def test_guessing_passwords_is_slow(make_server, new_client):
     server = make_server(SERVER_PASSWORD='hush', LOGIN_ATTEMPTS=3).start()
-    peers = [raw.RawPeer(server.port) for _ in range(5)]
+    peers = [raw.peer(ZMTP, server.port) for _ in range(5)]
     answers = [peer.login(f'guest {number}', server_password=f'guess {number}')
                for number, peer in enumerate(peers)]
     assert answers[:3] == ['FAILED: wrong server password'] * 3
@@ -340,10 +347,10 @@ def test_guessing_passwords_is_slow(make_server, new_client):
 def test_two_with_one_identity(scene):
     """They throw each other off; the session of the others does not notice, and neither stays."""
     identity = os.urandom(16)
-    first = raw.RawPeer(scene.server.port, identity=identity)
+    first = raw.peer(ZMTP, scene.server.port, identity=identity)
     assert first.login('twin') == 'RUNNING'
     first.join()
-    second = raw.RawPeer(scene.server.port, identity=identity)
+    second = raw.peer(ZMTP, scene.server.port, identity=identity)
     scene.server.broker.wait_log('connection lost too often')
     scene.alice.wait_status(lambda status: status['users'] == ['alice', 'bob'], 'twins are gone')
     first.close()
@@ -354,7 +361,7 @@ def test_two_with_one_identity(scene):
 def test_a_client_that_pauses_under_full_load_loses_nothing(server):
     """It reads nothing for some seconds, while another sends as fast as it can. (Real clients would
     take minutes for what these do.)"""
-    writer, reader = raw.RawPeer(server.port), raw.RawPeer(server.port)
+    writer, reader = raw.peer(ZMTP, server.port), raw.peer(ZMTP, server.port)
     uuid = 'of the writer'
     assert writer.login('writer') == 'LOBBY'
     writer.send(raw.command(raw.SERVER_SNAPSHOT, {'STATE': 'INIT', 'SIZE': 1, 'NODES': [uuid]}))

@@ -8,19 +8,19 @@ import pytest
 
 import raw
 import values
+from conftest import only
 from processes import Proxy, wait_until
-from replication import porcelain
 
 CONTENTS = [values.mixed_content(index) for index in range(12)]
 DATA = {'type_id': 'Thing', 'content': {'small': 1}, 'links': []}
 
 
 @pytest.fixture
-def new_peer():
+def new_peer(version):
     peers = []
 
     def make(port, **arguments):
-        peers.append(raw.RawPeer(port, **arguments))
+        peers.append(raw.peer(version, port, **arguments))
         return peers[-1]
 
     yield make
@@ -32,8 +32,8 @@ def new_peer():
 def new_proxy():
     proxies = []
 
-    def make(port):
-        proxies.append(Proxy(port))
+    def make(server):
+        proxies.append(Proxy(server))
         return proxies[-1]
 
     yield make
@@ -41,24 +41,25 @@ def new_proxy():
         proxy.cleanup()
 
 
-def session_info(server):
-    return wait_until(lambda: porcelain.request_session_info(f'127.0.0.1:{server.port}', 2000),
+def session_info(client, server):
+    return wait_until(lambda: client.call('session_info', port=server.port),
                       'the server list gets an answer')
 
 
-def test_strangers_may_ask_for_the_version(any_server, new_client):
-    info = session_info(any_server)
-    assert info['version'] == '0.9.10'
-    new_client('alice').host(any_server.port, CONTENTS[:1])
-    assert session_info(any_server)['version'] == '0.9.10'
+def test_strangers_may_ask_for_the_version(any_server, new_client, version):
+    alice = new_client('alice')
+    assert session_info(alice, any_server)['version'] == version.reports
+    new_client('bob').host(any_server.port, CONTENTS[:1])
+    assert session_info(alice, any_server)['version'] == version.reports
 
 
 @pytest.mark.parametrize('settings, private', [({}, False), ({'SERVER_PASSWORD': 'hush'}, True)])
-def test_private_only_with_a_password(make_server, settings, private):
-    assert session_info(make_server(**settings).start())['private'] is private
+def test_private_only_with_a_password(make_server, new_client, settings, private):
+    server = make_server(**settings).start()
+    assert session_info(new_client('asker'), server)['private'] is private
 
 
-def test_refused_logins(make_server, new_client, new_peer):
+def test_refused_logins(make_server, new_client, new_peer, version):
     server = make_server(SERVER_PASSWORD='hush', ADMIN_PASSWORD='boss').start()
     alice = new_client('alice')
     for password in (None, '', 'wrong', 'hush '):
@@ -67,7 +68,7 @@ def test_refused_logins(make_server, new_client, new_peer):
     assert 'FAILED: wrong admin password' in alice.refused(
         server.port, server_password='hush', admin_password='wrong')
     assert new_peer(server.port).login('old', version='0.9.9', server_password='hush') == \
-        'FAILED: wrong client version (0.9.9 != 0.9.10)'
+        f'FAILED: wrong client version (0.9.9 != {version.reports})'
     alice.lobby(server.port, server_password='hush')
     other = new_client('alice')
     assert 'FAILED: client already logged in' in other.refused(server.port, server_password='hush')
@@ -209,9 +210,11 @@ def test_metadata_returns(server, new_client):
 
 
 @pytest.mark.parametrize('how', ['cut', 'stall'])
-def test_network_is_gone_for_two_seconds(server, new_client, new_proxy, how):
+def test_network_is_gone_for_two_seconds(server, new_client, new_proxy, how, version):
     """The client stays, its edits arrive, and it gets what the others did meanwhile."""
-    proxy = new_proxy(server.port)
+    if how == 'cut' and version.generation == 'framed':
+        pytest.skip('this generation does not reconnect: see test_generations.py')
+    proxy = new_proxy(server)
     alice, bob = new_client('alice'), new_client('bob')
     uuids = bob.host(server.port, CONTENTS)
     alice.join(proxy.port)
@@ -249,9 +252,10 @@ def test_network_is_gone_for_two_seconds(server, new_client, new_proxy, how):
     server.wait_saved(bob.graph())
 
 
+@only('zmtp', 'this generation does not reconnect')
 def test_network_is_gone_and_the_name_is_taken(server, new_client, new_proxy):
     """Nobody edits into the void: who comes back too late is told."""
-    proxy = new_proxy(server.port)
+    proxy = new_proxy(server)
     alice, other = new_client('alice'), new_client('alice')
     alice.host(server.port, CONTENTS[:3])
     alice.leave()

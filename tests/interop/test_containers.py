@@ -16,7 +16,8 @@ import pytest
 
 import base_image
 import values
-from processes import ROOT, free_port_block, wait_until
+from conftest import EVERYTHING
+from processes import ROOT, free_port_block, require, wait_until
 from test_session import MIXED, edit_everything
 
 BUILD_DEADLINE = 3600  # packages and a release build, on a small machine
@@ -48,6 +49,7 @@ class Containers:
         self.directory = directory
         self.command = find_compose()
         self.port = free_port_block()
+        self.framed_port = self.port + 5
         self.environment = {
             **{key: value for key, value in os.environ.items()
                if key in ('PATH', 'HOME') or key.startswith('DOCKER_')},
@@ -57,6 +59,7 @@ class Containers:
             'PORT': str(self.port),
             'PORT_DATA': str(self.port + 1),
             'PORT_HEARTBEAT': str(self.port + 2),
+            'FRAMED_PORT': str(self.framed_port),
             'ADMIN_PASSWORD': 'secret admin',
             **{key: str(value) for key, value in settings.items()},
         }
@@ -157,7 +160,11 @@ def finished(state):
     return datetime.datetime.fromisoformat(text.split('.')[0].rstrip('Z')), text
 
 
-def test_everybody_leaves_and_the_containers_restart(containers, new_client):
+def test_everybody_leaves_and_the_containers_restart(containers, new_client_of):
+    """And the next to come have the other generation of the client."""
+    old, new = EVERYTHING
+    for version in EVERYTHING:
+        require(version)
     containers.up('--build')
 
     # What the image promises.
@@ -165,7 +172,7 @@ def test_everybody_leaves_and_the_containers_restart(containers, new_client):
         identity = containers.docker('exec', containers.container(service), 'id', '-u')
         assert identity.strip() == '10001', f'{service} does not run as its own user'
 
-    alice = new_client('alice')
+    alice = new_client_of(old, 'alice')
     uuids = alice.host(containers.port, MIXED)
     alice.add({'links': 'to three'}, links=uuids[10:13])
     edit_everything(alice, uuids, seed=1)
@@ -202,9 +209,16 @@ def test_everybody_leaves_and_the_containers_restart(containers, new_client):
     containers.compose('down')
     containers.up()
     assert 'Session restored' in containers.log('broker')
-    bob = new_client('bob')
-    bob.join(containers.port)
+    bob, carol = new_client_of(new, 'bob'), new_client_of(new, 'carol')
+    bob.join(containers.framed_port)
     assert values.differences(expected, bob.graph()) == ''
     edit_everything(bob, uuids[:12], seed=9)
+    carol.join(containers.framed_port)
+    carol.wait_equal(bob)
+    expected = bob.graph()
+    bob.leave()
+    carol.leave()
+    wait_until(lambda: 'User disconnected: carol' in containers.log('broker'),
+               'the broker logs that carol left', interval=0.5)
     alice.join(containers.port)
-    alice.wait_equal(bob)
+    assert values.differences(expected, alice.graph()) == ''

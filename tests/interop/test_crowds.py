@@ -13,12 +13,18 @@ import pytest
 import hostile
 import raw
 import values
-from conftest import LONG
+from conftest import LONG, ZMTP
 from processes import wait_until
 
 IDLE = 10_000 if LONG else 1_000
 RECONNECTING = 1_000 if LONG else 100
 CONTENTS = [values.mixed_content(index) for index in range(6)]
+
+
+# The ports and the bytes are those of this generation; for the other see test_generations.py.
+@pytest.fixture
+def version():
+    return ZMTP
 
 
 @pytest.fixture(autouse=True)
@@ -136,6 +142,6 @@ def test_one_address_cannot_connect_without_end(make_server):
     # 200 are free at once, and 20 a second come back.
     metrics = server.broker.metrics()
     assert metrics['holdfast_connections_refused_total{reason="rate"}'] > 100, metrics
-    peer = raw.RawPeer(server.port)
+    peer = raw.peer(ZMTP, server.port)
     assert peer.login('guest') == 'LOBBY'
     peer.close()

@@ -74,7 +74,7 @@ def send(peer, messages):
 
 def test_strangers_change_nothing(scene):
     for message in orders(scene.uuids[0]):
-        peer = raw.RawPeer(scene.server.port)
+        peer = scene.server.peer()
         send(peer, [message])
         peer.close_when_handled()
     scene.check_unharmed()
@@ -82,7 +82,7 @@ def test_strangers_change_nothing(scene):
 
 def test_strangers_bombs_do_nothing(scene):
     for bomb in bombs(scene.witness).values():
-        peer = raw.RawPeer(scene.server.port)
+        peer = scene.server.peer()
         send(peer, frames(bomb, scene.uuids[0]))
         peer.close_when_handled()
     scene.check_unharmed()
@@ -91,7 +91,7 @@ def test_strangers_bombs_do_nothing(scene):
 def send_as_members(scene, groups):
     """Each group of messages from a member of its own."""
     for number, messages in enumerate(groups):
-        peer = raw.RawPeer(scene.server.port)
+        peer = scene.server.peer()
         assert peer.login(f'enemy {number}') == 'RUNNING'
         peer.join()
         send(peer, messages)
