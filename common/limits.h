@@ -40,7 +40,7 @@ inline constexpr std::size_t kNodesMax = 1'000'000;
 inline constexpr std::size_t kParsedNodesBytesMax = 256_MiB;  // nodes under edit that stay parsed
 inline constexpr std::size_t kTombstonesMax = 100'000;
 
-// Session files. Reading one takes memory for it twice, once as a whole and once as nodes.
+// Session files. One that Holdfast has not written is read as a whole, twice its size in memory.
 inline constexpr std::size_t kSessionFileInflatedBytesMax = 32_GiB;
 
 // Feed and link.

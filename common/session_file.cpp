@@ -1,350 +1,41 @@
-// The pickle is written in two parts. The head, a dict with the small keys, comes from the pickle
-// writer as a whole: FRAME, opcodes, STOP. In the place of its STOP comes a MARK (so that the frame
-// keeps its length), and then, outside of any frame and without memo, as Python's own pickler
-// writes what is big: the key 'nodes', its list, SETITEMS, STOP.
+// What Holdfast writes has two gzip members. The first holds the head, the pickle of a dict with
+// the small keys as the pickle writer makes it: FRAME, opcodes, STOP; with a MARK in the place of
+// its STOP (so that the frame keeps its length). The second holds what is big, outside of any frame
+// and without memo: the key 'nodes', its list, SETITEMS, STOP. Together they are one pickle.
+//
+// Whoever finds these two members knows where each node begins and can read them one by one; the
+// grammar of the second one is closed:
+//
+//   nodes = "\x8c\x05nodes]" batch* "u."          batch = "(" node{1,1000} "e"
+//   node  = "](" chunk* "e"                       chunk = ("C" u8 | "B" u32 | "\x8e" u64) bytes
+//
+// Everything else (the addon's files, those of earlier versions: one member) is read as a whole.
 
 #include "common/session_file.h"
 
-#include <zlib.h>
-
 #include <algorithm>
-#include <array>
-#include <charconv>
-#include <cstdint>
 #include <string>
+#include <string_view>
 #include <unordered_set>
+#include <utility>
+#include <vector>
 
 #include "common/limits.h"
 #include "common/pickle.h"
+#include "common/session_file_stamp.h"
 #include "common/value.h"
 #include "common/verify.h"
 
 namespace common {
 
+using namespace session_file;
+
 namespace {
 
-constexpr std::int64_t kFormat = 1;
-constexpr std::size_t kPieceBytes = limits::operator""_KiB(256);
+constexpr std::string_view kNodesKey("\x8c\x05nodes]", 8);  // SHORT_BINUNICODE, EMPTY_LIST
 constexpr std::size_t kBatch = 1000;  // as Python's pickler: bounds a reader's stack
 
-// ---- gzip --------------------------------------------------------------------------------------
-
-class GzipWriter {
-public:
-    GzipWriter(int level, const Sink& sink) : sink_(sink), out_(kPieceBytes, '\0') {
-        const int window_bits =
-            15 + 16;  // a gzip header, without name and time: same graph, same bytes
-        VERIFY(deflateInit2(&stream_, level, Z_DEFLATED, window_bits, 9, Z_DEFAULT_STRATEGY) ==
-               Z_OK);
-        in_.reserve(kPieceBytes);
-    }
-    ~GzipWriter() { deflateEnd(&stream_); }
-    GzipWriter(const GzipWriter&) = delete;
-    GzipWriter& operator=(const GzipWriter&) = delete;
-
-    Result<void> write(std::string_view bytes) {
-        if (in_.size() + bytes.size() > kPieceBytes) {
-            TRY(flush());
-        }
-        if (bytes.size() > kPieceBytes) {
-            return deflate_all(bytes, Z_NO_FLUSH);
-        }
-        in_.append(bytes);
-        return {};
-    }
-
-    Result<void> finish() {
-        TRY(flush());
-        return deflate_all({}, Z_FINISH);
-    }
-
-private:
-    Result<void> flush() {
-        TRY(deflate_all(in_, Z_NO_FLUSH));
-        in_.clear();
-        return {};
-    }
-
-    Result<void> deflate_all(std::string_view bytes, int mode) {
-        do {
-            const std::size_t piece = std::min<std::size_t>(bytes.size(), 1U << 30);
-            const int piece_mode = piece == bytes.size() ? mode : Z_NO_FLUSH;
-            stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
-            stream_.avail_in = static_cast<uInt>(piece);
-            do {
-                stream_.next_out = reinterpret_cast<Bytef*>(out_.data());
-                stream_.avail_out = static_cast<uInt>(out_.size());
-                VERIFY(deflate(&stream_, piece_mode) != Z_STREAM_ERROR);
-                const std::size_t made = out_.size() - stream_.avail_out;
-                if (made > 0) {
-                    TRY(sink_(std::string_view(out_.data(), made)));
-                }
-            } while (stream_.avail_out == 0);
-            bytes.remove_prefix(piece);
-        } while (!bytes.empty());
-        return {};
-    }
-
-    const Sink& sink_;
-    z_stream stream_{};
-    std::string in_;
-    std::string out_;
-};
-
-// How much to take at once: what the file says of itself, as far as deflate can make that of it.
-std::size_t likely_inflated_bytes(std::string_view file) {
-    constexpr std::size_t kDeflateRatioMax = 1032;
-    if (file.size() < 4) {
-        return 0;
-    }
-    std::size_t said = 0;
-    for (std::size_t i = 0; i < 4; ++i) {
-        said |= std::size_t{static_cast<unsigned char>(file[file.size() - 4 + i])} << (8 * i);
-    }
-    return std::min(said, file.size() * kDeflateRatioMax);
-}
-
-Result<std::string> gunzip(std::string_view file) {
-    z_stream stream{};
-    VERIFY(inflateInit2(&stream, 15 + 16) == Z_OK);
-    const std::unique_ptr<z_stream, int (*)(z_stream*)> end(&stream, inflateEnd);
-    std::string result;
-    result.reserve(likely_inflated_bytes(file));
-    std::string out(kPieceBytes, '\0');
-    std::string_view rest = file;
-    bool complete = false;
-    while (!rest.empty()) {
-        if (complete) {  // a gzip file may have several members
-            VERIFY(inflateReset(&stream) == Z_OK);
-            complete = false;
-        }
-        const std::size_t piece = std::min<std::size_t>(rest.size(), 1U << 30);
-        stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(rest.data()));
-        stream.avail_in = static_cast<uInt>(piece);
-        do {
-            stream.next_out = reinterpret_cast<Bytef*>(out.data());
-            stream.avail_out = static_cast<uInt>(out.size());
-            const int status = inflate(&stream, Z_NO_FLUSH);
-            if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR) {
-                const std::size_t at = file.size() - rest.size() + (piece - stream.avail_in);
-                return bad_input("the gzip data are damaged at byte " + std::to_string(at) +
-                                 " of " + std::to_string(file.size()));
-            }
-            const std::size_t made = out.size() - stream.avail_out;
-            if (made > limits::kSessionFileInflatedBytesMax - result.size()) {
-                return fail(ErrorKind::Limit,
-                            "a session of more than " +
-                                std::to_string(limits::kSessionFileInflatedBytesMax) + " bytes");
-            }
-            result.append(out, 0, made);
-            complete = status == Z_STREAM_END;
-        } while (!complete && stream.avail_out == 0);
-        rest.remove_prefix(piece - stream.avail_in);
-    }
-    if (!complete) {
-        return bad_input("the file is cut off after " + std::to_string(file.size()) + " bytes");
-    }
-    return result;
-}
-
-// ---- numbers as text ---------------------------------------------------------------------------
-
-Result<std::uint64_t> read_number(std::string_view text, int base, const char* what) {
-    std::uint64_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, base);
-    if (error != std::errc() || end != text.data() + text.size()) {
-        return bad_input(std::string("holdfast: ") + what + " is not a number");
-    }
-    return number;
-}
-
-Result<Hash128> read_hash(std::string_view text, const char* what) {
-    if (text.size() != 32) {
-        return bad_input(std::string("holdfast: ") + what + " is not a hash");
-    }
-    return Hash128{TRY(read_number(text.substr(0, 16), 16, what)),
-                   TRY(read_number(text.substr(16), 16, what))};
-}
-
-Result<std::string_view> find_text(const Value& dict, const char* key) {
-    const Value* value = dict.find(key);
-    const std::string* text = value == nullptr ? nullptr : value->as_str();
-    if (text == nullptr) {
-        return bad_input(std::string("holdfast: no text '") + key + "'");
-    }
-    return std::string_view(*text);
-}
-
-Result<std::int64_t> find_int(const Value& dict, const char* key) {
-    const Value* value = dict.find(key);
-    const std::optional<std::int64_t> number = value == nullptr ? std::nullopt : value->as_int();
-    if (!number) {
-        return bad_input(std::string("holdfast: no number '") + key + "'");
-    }
-    return *number;
-}
-
-// ---- the stamp ---------------------------------------------------------------------------------
-
-Value position_value(const Position& position) {
-    return Value::list({Value::str(hex(number(position.epoch))),
-                        Value::str(std::to_string(number(position.seq))),
-                        Value::str(hex(position.chain))});
-}
-
-Result<Position> read_position(const Value& value) {
-    const List* list = value.as_list();
-    if (list == nullptr || list->items.size() != 3) {
-        return bad_input("holdfast: a position has three parts");
-    }
-    std::array<const std::string*, 3> parts{};
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-        parts[i] = list->items[i].as_str();
-        if (parts[i] == nullptr) {
-            return bad_input("holdfast: a position is made of text");
-        }
-    }
-    return Position{Epoch{TRY(read_number(*parts[0], 16, "an epoch"))},
-                    Seq{TRY(read_number(*parts[1], 10, "a seq"))},
-                    TRY(read_hash(*parts[2], "a chain"))};
-}
-
-Value lineage_value(const Lineage& lineage) {
-    std::vector<Value> entries;
-    for (const LineageEntry& entry : lineage) {
-        entries.push_back(
-            Value::list({Value::str(hex(number(entry.epoch))), position_value(entry.parent)}));
-    }
-    return Value::list(std::move(entries));
-}
-
-Result<Lineage> read_lineage(const Value& value) {
-    const List* list = value.as_list();
-    if (list == nullptr || list->items.size() > limits::kLineageMax) {
-        return bad_input("holdfast: no lineage, or one that is too long");
-    }
-    Lineage lineage;
-    for (const Value& item : list->items) {
-        const List* entry = item.as_list();
-        const std::string* epoch =
-            entry == nullptr || entry->items.size() != 2 ? nullptr : entry->items[0].as_str();
-        if (epoch == nullptr) {
-            return bad_input("holdfast: a lineage entry has an epoch and a parent");
-        }
-        lineage.push_back(
-            {Epoch{TRY(read_number(*epoch, 16, "an epoch"))}, TRY(read_position(entry->items[1]))});
-    }
-    return lineage;
-}
-
-Value stamp_value(const GraphCopy& graph, const SessionStamp& stamp) {
-    std::vector<std::pair<Value, Value>> metadata;
-    for (const auto& [name, pickled] : graph.metadata) {
-        metadata.emplace_back(Value::str(name), Value::bytes(pickled));
-    }
-    return Value::dict({{Value::str("format"), Value::integer(kFormat)},
-                        {Value::str("position"), position_value(stamp.position)},
-                        {Value::str("lineage"), lineage_value(stamp.lineage)},
-                        {Value::str("timeline"), Value::str(hex(number(graph.timeline)))},
-                        {Value::str("initialised"), Value::boolean(graph.initialised)},
-                        {Value::str("last_mutation"), Value::integer(number(stamp.last_mutation))},
-                        {Value::str("saved"), Value::integer(number(stamp.saved))},
-                        {Value::str("digest"), Value::str(hex(stamp.digest))},
-                        {Value::str("metadata"), Value::dict(std::move(metadata))}});
-}
-
-// What a stamp says about the graph, which is not in the other keys of the file.
-Result<SessionStamp> read_stamp(const Value& value, GraphCopy& graph) {
-    const std::int64_t format = TRY(find_int(value, "format"));
-    if (format != kFormat) {
-        return fail(ErrorKind::Unsupported,
-                    "it was written by another version of Holdfast (format " +
-                        std::to_string(format) + ", this one reads " + std::to_string(kFormat) +
-                        ")");
-    }
-    const Value* position = value.find("position");
-    const Value* lineage = value.find("lineage");
-    const Value* initialised = value.find("initialised");
-    const Value* metadata = value.find("metadata");
-    if (position == nullptr || lineage == nullptr || initialised == nullptr ||
-        !initialised->as_bool() || metadata == nullptr || metadata->as_dict() == nullptr) {
-        return bad_input("holdfast: position, lineage, initialised or metadata is missing");
-    }
-    SessionStamp stamp;
-    stamp.position = TRY(read_position(*position));
-    stamp.lineage = TRY(read_lineage(*lineage));
-    stamp.last_mutation = WallTime{TRY(find_int(value, "last_mutation"))};
-    stamp.saved = WallTime{TRY(find_int(value, "saved"))};
-    const std::string_view digest = TRY(find_text(value, "digest"));
-    stamp.digest = TRY(read_hash(digest, "the digest"));
-    const std::string_view timeline = TRY(find_text(value, "timeline"));
-    graph.timeline = Timeline{TRY(read_number(timeline, 16, "a timeline"))};
-    graph.initialised = *initialised->as_bool();
-    for (const Dict::Entry& entry : metadata->as_dict()->entries()) {
-        const std::string* name = entry.key.as_str();
-        const Bytes* pickled = entry.value.as_bytes();
-        if (name == nullptr || pickled == nullptr) {
-            return bad_input("holdfast: a user's metadata are not bytes");
-        }
-        graph.metadata[*name] = Bytes::copy_of(pickled->view());
-    }
-    return stamp;
-}
-
-// ---- users -------------------------------------------------------------------------------------
-
-// As the addon's own files have it; what a user is, besides metadata, means nothing in a file.
-Result<Value> users_value(const GraphCopy& graph) {
-    std::vector<std::pair<Value, Value>> users;
-    for (const auto& [name, pickled] : graph.metadata) {
-        Value metadata = TRY(read_pickle(pickled, PickleUse::Plain));
-        users.emplace_back(Value::str(name),
-                           Value::dict({{Value::str("id"), Value::str(name)},
-                                        {Value::str("admin"), Value::boolean(false)},
-                                        {Value::str("latency"), Value::integer(0)},
-                                        {Value::str("status"), Value::integer(0)},
-                                        {Value::str("metadata"), std::move(metadata)}}));
-    }
-    return Value::dict(std::move(users));
-}
-
-// What a client makes anew itself: half-restored, these break the addon.
-bool is_made_by_the_client(std::string_view key) {
-    static constexpr std::array<std::string_view, 5> kNames = {
-        "color", "scene_current", "mode_current", "frame_current", "selected_objects"};
-    return key.starts_with("view_") || std::find(kNames.begin(), kNames.end(), key) != kNames.end();
-}
-
-// From a file without a stamp. Whatever does not look like metadata is passed over.
-std::map<UserName, Bytes> read_users(const Value& users) {
-    std::map<UserName, Bytes> result;
-    const Dict* dict = users.as_dict();
-    if (dict == nullptr) {
-        return result;
-    }
-    for (const Dict::Entry& user : dict->entries()) {
-        const std::string* name = user.key.as_str();
-        const Value* metadata = user.value.find("metadata");
-        if (name == nullptr || name->empty() || name->size() > limits::kUserNameBytesMax ||
-            metadata == nullptr || metadata->as_dict() == nullptr) {
-            continue;
-        }
-        std::vector<std::pair<Value, Value>> kept;
-        for (const Dict::Entry& entry : metadata->as_dict()->entries()) {
-            const std::string* key = entry.key.as_str();
-            if (key != nullptr && !is_made_by_the_client(*key)) {
-                kept.emplace_back(entry.key, entry.value);
-            }
-        }
-        Bytes pickled = write_pickle(Value::dict(std::move(kept)));
-        if (pickled.size() <= limits::kUserMetadataBytesMax) {
-            result[*name] = std::move(pickled);
-        }
-    }
-    return result;
-}
-
-// ---- nodes -------------------------------------------------------------------------------------
+// ---- writing -----------------------------------------------------------------------------------
 
 void append_little_endian(std::string& out, std::uint64_t number, int bytes) {
     for (int i = 0; i < bytes; ++i) {
@@ -366,8 +57,10 @@ void append_bytes_opcode(std::string& out, std::size_t size) {
     }
 }
 
-Result<void> write_nodes(const std::vector<NodePtr>& nodes, GzipWriter& gzip) {
-    std::string opcodes = "]";  // EMPTY_LIST
+Result<void> write_nodes(const std::vector<NodePtr>& nodes, GzipWriter& gzip,
+                         const BytesDone& progress) {
+    std::uint64_t done = 0;
+    std::string opcodes(kNodesKey);
     for (std::size_t i = 0; i < nodes.size(); ++i) {
         if (i % kBatch == 0) {
             opcodes.push_back('(');  // MARK
@@ -378,87 +71,305 @@ Result<void> write_nodes(const std::vector<NodePtr>& nodes, GzipWriter& gzip) {
             TRY(gzip.write(opcodes));
             opcodes.clear();
             TRY(gzip.write(chunk.view()));
+            done += chunk.size();
         }
         opcodes.push_back('e');  // APPENDS
         if (i % kBatch == kBatch - 1 || i == nodes.size() - 1) {
             opcodes.push_back('e');
         }
+        if (progress) {
+            progress(done);
+        }
     }
     return gzip.write(opcodes);
 }
 
-// What becomes of the nodes' bytes: those who keep nodes need copies, or one node would keep the
-// whole file in memory.
-enum class Memory { Shared, Own };
+// ---- reading -----------------------------------------------------------------------------------
 
-Result<NodePtr> read_node_value(const Value& value, Memory memory) {
-    const List* list = value.as_list();
-    if (list == nullptr || list->items.size() > limits::kMessageChunksMax) {
-        return bad_input("it is not a list of chunks");
-    }
-    Chunks chunks;
-    for (const Value& item : list->items) {
-        const Bytes* chunk = item.as_bytes();
-        if (chunk == nullptr) {
-            return bad_input("a chunk is not bytes");
+// What becomes of a node that was read.
+enum class Keep { Nodes, Nothing };
+
+// The nodes of a file, one by one.
+class NodeCollector {
+public:
+    explicit NodeCollector(Keep keep) : keep_(keep) {}
+
+    Result<void> take(const Chunks& chunks) {
+        ++count_;
+        Result<Node> node = read_node(chunks);
+        if (!node) {
+            return fail(node.error().kind,
+                        "node " + std::to_string(count_) + ": " + node.error().what);
         }
-        chunks.push_back(memory == Memory::Own ? Bytes::copy_of(chunk->view()) : *chunk);
+        if (count_ > limits::kNodesMax) {
+            return fail(ErrorKind::Limit,
+                        "more than " + std::to_string(limits::kNodesMax) + " nodes");
+        }
+        if (!ids_.insert(node->id).second) {
+            return bad_input("node " + node->id + " is there twice");
+        }
+        hashes_.push_back(node->hash());
+        if (keep_ == Keep::Nodes) {
+            nodes_.push_back(std::make_shared<const Node>(std::move(*node)));
+        }
+        return {};
     }
-    return std::make_shared<const Node>(TRY(read_node(chunks)));
+
+    Hash128 digest(const GraphCopy& rest) const {
+        return digest_of(hashes_, rest.metadata, rest.initialised, rest.timeline);
+    }
+    std::vector<NodePtr> nodes() && { return std::move(nodes_); }
+
+private:
+    Keep keep_;
+    std::size_t count_ = 0;
+    std::unordered_set<std::string> ids_;
+    std::vector<Hash128> hashes_;
+    std::vector<NodePtr> nodes_;
+};
+
+constexpr std::uint64_t kTakenOnTrust = limits::operator""_MiB(1);
+
+// The inflated bytes of a file, taken in the pieces that the reader wants.
+class Inflated {
+public:
+    explicit Inflated(const Source& file) : gzip_(file) {}
+
+    // Up to `size` bytes, fewer only at the end of the member. `size` is what the file says: more
+    // memory than kTakenOnTrust is taken only as the bytes come.
+    Result<std::string> take_up_to(std::uint64_t size) {
+        std::string result;
+        result.reserve(static_cast<std::size_t>(std::min<std::uint64_t>(size, kTakenOnTrust)));
+        while (result.size() < size && TRY(fill())) {
+            const std::size_t part = static_cast<std::size_t>(
+                std::min<std::uint64_t>(size - result.size(), piece_.size()));
+            result.append(piece_.substr(0, part));
+            piece_.remove_prefix(part);
+        }
+        if (result.capacity() > result.size() + result.size() / 8 + 64) {
+            result.shrink_to_fit();
+        }
+        return result;
+    }
+    Result<std::string> take(std::uint64_t size) {
+        std::string result = TRY(take_up_to(size));
+        if (result.size() != size) {
+            return bad_input("its nodes end in the middle");
+        }
+        return result;
+    }
+    Result<char> take_byte() {
+        if (!TRY(fill())) {
+            return bad_input("its nodes end in the middle");
+        }
+        const char byte = piece_.front();
+        piece_.remove_prefix(1);
+        return byte;
+    }
+    // All that is left of the member, added to `pieces`.
+    Result<void> take_rest(std::vector<std::string>& pieces) {
+        while (TRY(fill())) {
+            pieces.emplace_back(piece_);
+            piece_ = {};
+        }
+        return {};
+    }
+    // After its end: whether there is another one.
+    Result<bool> next_member() { return gzip_.next_member(); }
+
+private:
+    // False: the end of the member.
+    Result<bool> fill() {
+        if (piece_.empty()) {
+            piece_ = TRY(gzip_.read());
+            bytes_ += piece_.size();
+            if (bytes_ > limits::kSessionFileInflatedBytesMax) {
+                return fail(ErrorKind::Limit,
+                            "a session of more than " +
+                                std::to_string(limits::kSessionFileInflatedBytesMax) + " bytes");
+            }
+        }
+        return !piece_.empty();
+    }
+
+    GzipReader gzip_;
+    std::string_view piece_;
+    std::uint64_t bytes_ = 0;
+};
+
+// ---- a file as Holdfast writes it ----
+
+Result<std::uint64_t> stream_number(Inflated& in, std::size_t bytes) {
+    std::uint64_t number = 0;
+    for (std::size_t i = 0; i < bytes; ++i) {
+        const char byte = TRY(in.take_byte());
+        number |= std::uint64_t{static_cast<unsigned char>(byte)} << (8 * i);
+    }
+    return number;
 }
 
-Result<std::vector<NodePtr>> read_nodes(const Value& value, Memory memory) {
+tl::unexpected<Error> not_ours() {
+    return bad_input("its nodes are not written as Holdfast writes them");
+}
+
+// After its EMPTY_LIST.
+Result<Chunks> stream_node(Inflated& in) {
+    if (TRY(in.take_byte()) != '(') {
+        return not_ours();
+    }
+    Chunks chunks;
+    while (true) {
+        std::uint64_t size = 0;
+        switch (TRY(in.take_byte())) {
+            case 'C':
+                size = TRY(stream_number(in, 1));
+                break;
+            case 'B':
+                size = TRY(stream_number(in, 4));
+                break;
+            case '\x8e':
+                size = TRY(stream_number(in, 8));
+                break;
+            case 'e':
+                return chunks;
+            default:
+                return not_ours();
+        }
+        if (chunks.size() == limits::kMessageChunksMax) {
+            return bad_input("a node of too many chunks");
+        }
+        chunks.emplace_back(TRY(in.take(size)));
+    }
+}
+
+// After kNodesKey.
+Result<void> stream_nodes(Inflated& in, NodeCollector& nodes) {
+    char next = TRY(in.take_byte());
+    while (next == '(') {
+        next = TRY(in.take_byte());
+        for (std::size_t i = 0; next == ']' && i < kBatch; ++i) {
+            const Chunks chunks = TRY(stream_node(in));
+            TRY(nodes.take(chunks));
+            next = TRY(in.take_byte());
+        }
+        if (next != 'e') {
+            return not_ours();
+        }
+        next = TRY(in.take_byte());
+    }
+    if (next != 'u' || TRY(in.take_byte()) != '.' || !TRY(in.take_up_to(1)).empty() ||
+        TRY(in.next_member())) {
+        return not_ours();
+    }
+    return {};
+}
+
+// ---- a file of somebody else ----
+
+Result<void> take_nodes(const Value& value, NodeCollector& nodes) {
     const List* list = value.as_list();
     if (list == nullptr) {
         return bad_input("'nodes' is not a list");
     }
-    if (list->items.size() > limits::kNodesMax) {
-        return fail(ErrorKind::Limit, "more than " + std::to_string(limits::kNodesMax) + " nodes");
-    }
-    std::vector<NodePtr> nodes;
-    nodes.reserve(list->items.size());
-    std::unordered_set<std::string_view> ids;
-    for (std::size_t i = 0; i < list->items.size(); ++i) {
-        Result<NodePtr> node = read_node_value(list->items[i], memory);
-        if (!node) {
-            return fail(node.error().kind, "node " + std::to_string(i + 1) + " of " +
-                                               std::to_string(list->items.size()) + ": " +
-                                               node.error().what);
+    for (const Value& item : list->items) {
+        const List* node = item.as_list();
+        if (node == nullptr || node->items.size() > limits::kMessageChunksMax) {
+            return bad_input("a node is not a list of chunks");
         }
-        if (!ids.insert((*node)->id).second) {
-            return bad_input("node " + (*node)->id + " is there twice");
+        Chunks chunks;
+        for (const Value& one : node->items) {
+            const Bytes* chunk = one.as_bytes();
+            if (chunk == nullptr) {
+                return bad_input("a chunk of a node is not bytes");
+            }
+            // A copy, or one node would keep the whole file in memory.
+            chunks.push_back(Bytes::copy_of(chunk->view()));
         }
-        nodes.push_back(std::move(*node));
+        TRY(nodes.take(chunks));
     }
-    return nodes;
+    return {};
 }
 
-Result<SessionFile> read_session(const Bytes& file, Memory memory) {
-    const Bytes pickle(TRY(gunzip(file.view())));
-    const Value session = TRY(read_pickle(pickle, PickleUse::Plain));
-    const Value* nodes = session.find("nodes");
-    if (nodes == nullptr) {
-        return bad_input("it is not a session file: no 'nodes'");
+Bytes join(std::vector<std::string> pieces) {
+    std::size_t size = 0;
+    for (const std::string& piece : pieces) {
+        size += piece.size();
     }
+    std::string whole;
+    whole.reserve(size);
+    for (std::string& piece : pieces) {
+        whole.append(piece);
+        piece = {};
+    }
+    return Bytes(std::move(whole));
+}
+
+// ---- both ----
+
+// Where all nodes have been taken: what else the file says.
+Result<SessionFile> finish(const Value& session, NodeCollector nodes) {
     SessionFile result;
     result.graph.initialised = true;
-    result.graph.nodes = TRY(read_nodes(*nodes, memory));
     if (const Value* stamp = session.find("holdfast")) {
         result.stamp = TRY(read_stamp(*stamp, result.graph));
-        if (result.graph.digest() != result.stamp->digest) {
+        if (nodes.digest(result.graph) != result.stamp->digest) {
             return bad_input("it does not hold what was saved: the digests differ");
         }
     } else if (const Value* users = session.find("users")) {
         result.graph.metadata = read_users(*users);
     }
+    result.graph.nodes = std::move(nodes).nodes();
     return result;
+}
+
+Result<SessionFile> read_whole(std::vector<std::string> pieces, Inflated& in, Keep keep) {
+    do {
+        TRY(in.take_rest(pieces));
+    } while (TRY(in.next_member()));
+    const Value session = TRY(read_pickle(join(std::move(pieces)), PickleUse::Plain));
+    const Value* listed = session.find("nodes");
+    if (listed == nullptr) {
+        return bad_input("it is not a session file: no 'nodes'");
+    }
+    NodeCollector nodes(keep);
+    TRY(take_nodes(*listed, nodes));
+    return finish(session, std::move(nodes));
+}
+
+Result<SessionFile> read_session(const Source& file, Keep keep) {
+    Inflated in(file);
+    std::vector<std::string> pieces;
+    TRY(in.take_rest(pieces));
+    if (pieces.empty() || pieces.back().back() != '(' || !TRY(in.next_member())) {
+        return read_whole(std::move(pieces), in, keep);
+    }
+    std::string key = TRY(in.take_up_to(kNodesKey.size()));
+    if (key != kNodesKey) {
+        pieces.push_back(std::move(key));
+        return read_whole(std::move(pieces), in, keep);
+    }
+    pieces.back().back() = '.';  // STOP: the head is a pickle of its own
+    const Value head = TRY(read_pickle(join(std::move(pieces)), PickleUse::Plain));
+    if (head.as_dict() == nullptr || head.find("nodes") != nullptr) {
+        return not_ours();
+    }
+    NodeCollector nodes(keep);
+    TRY(stream_nodes(in, nodes));
+    return finish(head, std::move(nodes));
 }
 
 }  // namespace
 
+std::uint64_t session_bytes(const GraphCopy& graph) {
+    std::uint64_t bytes = 0;
+    for (const NodePtr& node : graph.nodes) {
+        bytes += total_size(node->chunks());
+    }
+    return bytes;
+}
+
 Result<void> write_session_file(const GraphCopy& graph, const SessionStamp& stamp, int level,
-                                const Sink& sink) {
-    VERIFY(level >= 1 && level <= 9);
+                                const Sink& sink, const BytesDone& progress) {
     Value users = TRY(users_value(graph));
     const Bytes head =
         write_pickle(Value::dict({{Value::str("users"), std::move(users)},
@@ -466,18 +377,27 @@ Result<void> write_session_file(const GraphCopy& graph, const SessionStamp& stam
     VERIFY(head.view().ends_with('.'));
     GzipWriter gzip(level, sink);
     TRY(gzip.write(head.view().substr(0, head.size() - 1)));
-    TRY(gzip.write(std::string_view("(\x8c\x05nodes", 8)));  // MARK, SHORT_BINUNICODE
-    TRY(write_nodes(graph.nodes, gzip));
+    TRY(gzip.write("("));  // MARK
+    TRY(gzip.end_member());
+    TRY(write_nodes(graph.nodes, gzip, progress));
     TRY(gzip.write("u."));  // SETITEMS, STOP
-    return gzip.finish();
+    return gzip.end_member();
+}
+
+Result<SessionFile> read_session_file(const Source& file) {
+    return read_session(file, Keep::Nodes);
 }
 
 Result<SessionFile> read_session_file(const Bytes& file) {
-    return read_session(file, Memory::Own);
+    return read_session_file(source_of(file));
+}
+
+Result<std::optional<SessionStamp>> check_session_file(const Source& file) {
+    return TRY(read_session(file, Keep::Nothing)).stamp;
 }
 
 Result<std::optional<SessionStamp>> check_session_file(const Bytes& file) {
-    return TRY(read_session(file, Memory::Shared)).stamp;
+    return check_session_file(source_of(file));
 }
 
 }  // namespace common

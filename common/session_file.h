@@ -2,12 +2,17 @@
 // A session file: what Blender Multi-User saves and loads as .db, gzip of the pickled dict
 // {'nodes': [[chunk...]...], 'users': {name: {...}}}, and under the key 'holdfast', which the addon
 // ignores, where in which history it stands. Grammar with examples: docs/FORMATS.md.
+//
+// Files stream: pieces go out through a Sink and come in through a Source, and neither writing nor
+// reading takes memory for more than a node beside the graph. A file that somebody else wrote is
+// the exception: its pickle may put anything anywhere, so it is taken as a whole.
 
+#include <cstdint>
 #include <functional>
 #include <optional>
-#include <string_view>
 
 #include "common/graph.h"
+#include "common/gzip.h"
 #include "common/ids.h"
 #include "common/result.h"
 
@@ -26,19 +31,21 @@ struct SessionFile {
     std::optional<SessionStamp> stamp;  // none: the addon wrote it, or somebody else
 };
 
-// Called with pieces of the file in order; an error ends the writing and is returned.
-using Sink = std::function<Result<void>(std::string_view)>;
+// Told now and then how many bytes of nodes are done, of session_bytes().
+using BytesDone = std::function<void(std::uint64_t)>;
+std::uint64_t session_bytes(const GraphCopy& graph);
 
-// `level` is gzip's, 1 to 9. Streams: takes memory for one node at a time.
+// `level`: see GzipWriter. The same session with the same stamp gives the same bytes.
 Result<void> write_session_file(const GraphCopy& graph, const SessionStamp& stamp, int level,
-                                const Sink& sink);
+                                const Sink& sink, const BytesDone& progress = {});
 
 // Checks every node as if a client had sent it, and the digest if there is a stamp. BadInput says
-// which node, or where the file is damaged.
+// which node, or where the file is damaged. An error of the source is returned.
+Result<SessionFile> read_session_file(const Source& file);
 Result<SessionFile> read_session_file(const Bytes& file);
 
-// The same decision, for those who do not want the graph: takes memory for the session once, not
-// twice. Returns what the file says of itself.
+// The same decision, for those who do not want the graph. Returns what the file says of itself.
+Result<std::optional<SessionStamp>> check_session_file(const Source& file);
 Result<std::optional<SessionStamp>> check_session_file(const Bytes& file);
 
 }  // namespace common

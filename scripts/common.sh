@@ -4,7 +4,7 @@
 # What it takes to build the two programs.
 build_packages=(
     g++ meson ninja-build pkg-config
-    libzmq3-dev cppzmq-dev libmsgpack-cxx-dev libspdlog-dev libxxhash-dev libsqlite3-dev zlib1g-dev
+    libzmq3-dev cppzmq-dev libmsgpack-cxx-dev libspdlog-dev libxxhash-dev libsqlite3-dev libisal-dev zlib1g-dev
     nlohmann-json3-dev libexpected-dev libcpp-httplib-dev
 )
 # What the tests need beside that.

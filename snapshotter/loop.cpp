@@ -100,6 +100,7 @@ bool Loop::turn() {
         parts_.schedule.hurry();
     }
     start_due_save(now);
+    look_after_saves(now);
     send_link(now);
     publish_health(now);
 
@@ -182,8 +183,12 @@ void Loop::receive_done(Instant now) {
     for (const WorkerDone& done : parts_.worker.take_done()) {
         if (const auto* save = std::get_if<SaveDone>(&done)) {
             on_save_done(*save, now);
-        } else {
-            on_pin_done(std::get<PinDone>(done));
+        } else if (const auto* pin = std::get_if<PinDone>(&done)) {
+            on_pin_done(*pin);
+        } else if (const auto* check = std::get_if<CheckDone>(&done)) {
+            on_check_done(*check);
+        } else if (trouble_.on_probe(std::get<ProbeDone>(done).outcome.has_value())) {
+            parts_.schedule.hurry();
         }
     }
 }
@@ -194,8 +199,13 @@ void Loop::on_save_done(const SaveDone& done, Instant now) {
         return;
     }
     status_.save_error = done.outcome.error().what;
-    parts_.log.error("Session NOT saved (reason: " + log_text(done.reason, kReasonBytesMax) +
-                     "): " + log_text(status_.save_error, kReasonBytesMax) + "; trying again");
+    const std::string reason = log_text(done.reason, kReasonBytesMax);
+    const std::string cause = log_text(status_.save_error, kReasonBytesMax);
+    if (const auto line = trouble_.on_failed(cause, now)) {
+        parts_.log.error("Session NOT saved (reason: " + reason + "): " + *line);
+    } else {
+        parts_.log.debug("Session not saved (reason: " + reason + "): " + cause);
+    }
     MirrorEffects effects;
     for (const std::uint64_t answer : parts_.schedule.on_failed(now)) {
         parts_.mirror.on_save_answered(answer, false, status_.save_error, effects);
@@ -218,8 +228,12 @@ void Loop::on_saved(const SaveReport& report, Instant now) {
                     : in_mebibytes(report.file_bytes) + ", " + std::to_string(report.took.total) +
                           " ms";
         line += report.backup.empty() ? "" : ", backup " + report.backup;
+        line += report.as_the_broker ? ", as the broker has it" : "";
     }
     parts_.log.info(line);
+    if (const auto over = trouble_.on_saved(now)) {
+        parts_.log.info(*over);
+    }
     log_removed(parts_.log, report.removed);
     for (const std::string& warning : report.warnings) {
         parts_.log.warning(log_text(warning, kReasonBytesMax));
@@ -241,6 +255,9 @@ void Loop::on_saved(const SaveReport& report, Instant now) {
     if (report.disk) {
         status_.disk = report.disk;
     }
+    if (report.kind == SaveReport::Kind::Written) {
+        status_.verified = report.saved;
+    }
     status_.last_save = Status::Save{.time = report.saved,
                                      .reason = report.reason,
                                      .result = result_of(report.kind),
@@ -249,6 +266,25 @@ void Loop::on_saved(const SaveReport& report, Instant now) {
                                      .took_ms = report.took.total,
                                      .position = report.position};
     perform_all(std::move(effects), now);
+}
+
+void Loop::on_check_done(const CheckDone& done) {
+    if (!done.outcome) {
+        parts_.log.error("What was saved could not be read again: " +
+                         log_text(done.outcome.error().what, kReasonBytesMax));
+        return;
+    }
+    for (const std::string& file : done.outcome->good) {
+        parts_.log.info("Read again and found right: " + log_text(file, kReasonBytesMax));
+    }
+    for (const std::string& damage : done.outcome->damage) {
+        parts_.log.error(log_text(damage, kReasonBytesMax));
+    }
+    if (!done.outcome->damage.empty()) {
+        parts_.schedule.request(reasons::kDamaged);
+    } else if (!done.outcome->good.empty()) {
+        status_.verified = common::io::wall_now();
+    }
 }
 
 void Loop::on_pin_done(const PinDone& done) {
@@ -272,6 +308,7 @@ SaveRequest Loop::save_request(const std::string& reason) {
     }
     request.reason = reason;
     request.now = common::io::wall_now();
+    request.broker_digest = parts_.mirror.broker_digest();
     return request;
 }
 
@@ -280,6 +317,21 @@ void Loop::start_due_save(Instant now) {
         SaveRequest request = save_request(due->reason);
         saving_ = request.stamp.position;
         parts_.worker.submit(std::move(request));
+    }
+}
+
+// What goes on beside the saves themselves.
+void Loop::look_after_saves(Instant now) {
+    if (trouble_.wants_probe(now)) {
+        parts_.worker.probe();
+    }
+    if (parts_.schedule.check_due(now)) {
+        parts_.worker.check(common::io::wall_now());
+    }
+    const std::optional<SaveProgress> progress = parts_.worker.progress();
+    status_.progress_percent = progress ? std::optional(percent(*progress)) : std::nullopt;
+    if (const auto line = progress_log_.at(progress, now)) {
+        parts_.log.info(*line);
     }
 }
 

@@ -12,10 +12,12 @@
 #include "common/io/zmq_socket.h"
 #include "common/log.h"
 #include "snapshotter/mirror.h"
+#include "snapshotter/progress.h"
 #include "snapshotter/save_worker.h"
 #include "snapshotter/schedule.h"
 #include "snapshotter/status.h"
 #include "snapshotter/stopping.h"
+#include "snapshotter/trouble.h"
 
 namespace snapshotter {
 
@@ -51,11 +53,13 @@ private:
     void receive_link(common::Instant now);
     void receive_done(common::Instant now);
     void start_due_save(common::Instant now);
+    void look_after_saves(common::Instant now);
     void publish_health(common::Instant now);
     void count_malformed(const std::string& what);
 
     void on_save_done(const SaveDone& done, common::Instant now);
     void on_pin_done(const PinDone& done);
+    void on_check_done(const CheckDone& done);
     void on_saved(const SaveReport& report, common::Instant now);
 
     // Each takes one kind of effect of the mirror.
@@ -76,6 +80,8 @@ private:
 
     LoopParts parts_;
     Stopping stopping_;
+    Trouble trouble_;
+    ProgressLog progress_log_;
     common::Instant started_;
     common::Instant health_published_{};
     Status status_;

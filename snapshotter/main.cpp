@@ -19,6 +19,7 @@
 #include "snapshotter/commands/save_now.h"
 #include "snapshotter/loop.h"
 #include "snapshotter/mirror.h"
+#include "snapshotter/progress.h"
 #include "snapshotter/save_worker.h"
 #include "snapshotter/schedule.h"
 #include "snapshotter/storage/file_names.h"
@@ -145,6 +146,12 @@ int run(const Settings& settings, common::io::Signals& signals, Log& log) {
         const bool locked = store.error().kind == common::ErrorKind::Busy;
         return failed(log, store.error(), locked ? kExitLocked : kExitFailed);
     }
+    ProgressLog progress_log;
+    (*store)->tell_progress([&](const SaveProgress& progress) {
+        if (const auto line = progress_log.at(progress, common::io::instant_now())) {
+            log.info(*line);
+        }
+    });
     auto recovered =
         (*store)->recover(common::io::wall_now(), common::Epoch{common::io::random_id()});
     if (!recovered) {

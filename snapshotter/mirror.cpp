@@ -50,6 +50,10 @@ bool Mirror::following() const {
     return in_step_ && !lost_;
 }
 
+std::optional<common::Hash128> Mirror::broker_digest() const {
+    return mark_ && mark_->first == state_.position ? std::optional(mark_->second) : std::nullopt;
+}
+
 std::optional<feed::BrokerState> Mirror::broker_state() const {
     return beat_ ? std::optional(beat_->state) : std::nullopt;
 }
@@ -181,6 +185,9 @@ void Mirror::catch_up_with_beat(Instant now, MirrorEffects& effects) {
         effects.emplace_back(WantSave{reasons::kMirrorError});
         lose_step(now, effects);
         return;
+    }
+    if (beat_->digest) {
+        mark_ = {ours, *beat_->digest};
     }
     if (beat_->digest && *std::exchange(beat_->digest, std::nullopt) != state_.graph.digest()) {
         distrust_self("the mirror's graph is not the broker's at " + common::to_string(ours), now,

@@ -15,6 +15,7 @@
 #include <deque>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -82,6 +83,8 @@ public:
     std::optional<common::feed::Holding> holding() const;
     bool following() const;  // in step with the broker, nothing missing
     std::optional<common::feed::BrokerState> broker_state() const;
+    // What the broker has said of its graph at our position; none: nothing, or of an older one.
+    std::optional<common::Hash128> broker_digest() const;
     // Records behind the last beat, 0 when in step.
     std::uint64_t lag() const;
 
@@ -123,6 +126,7 @@ private:
     std::optional<common::feed::Beat> beat_;
     common::Instant heard_{};
     bool lost_ = true;
+    std::optional<std::pair<common::Position, common::Hash128>> mark_;  // the last one
     bool stopping_said_ = false;
     bool stopped_said_ = false;
 

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 #include <utility>
+#include <variant>
 
 #include "common/verify.h"
 
@@ -15,17 +16,29 @@ namespace snapshotter {
 
 namespace {
 
-struct Job {
-    bool pins = false;
+struct SaveJob {
     SaveRequest request;
 };
+struct PinJob {
+    SaveRequest request;
+};
+struct ProbeJob {};
+struct CheckJob {
+    common::WallTime now{};
+};
+using Job = std::variant<SaveJob, PinJob, ProbeJob, CheckJob>;
 
-WorkerDone perform(Store& store, const Job& job) {
-    const SaveRequest& request = job.request;
-    if (job.pins) {
-        return PinDone{request.reason, store.pin(request)};
-    }
-    return SaveDone{request.reason, store.save(request)};
+WorkerDone perform(Store& store, const SaveJob& job) {
+    return SaveDone{job.request.reason, store.save(job.request)};
+}
+WorkerDone perform(Store& store, const PinJob& job) {
+    return PinDone{job.request.reason, store.pin(job.request)};
+}
+WorkerDone perform(Store& store, const ProbeJob&) {
+    return ProbeDone{store.probe()};
+}
+WorkerDone perform(Store& store, const CheckJob& job) {
+    return CheckDone{store.check(job.now)};
 }
 
 }  // namespace
@@ -39,6 +52,7 @@ struct SaveWorker::State {
     std::deque<Job> jobs;
     std::vector<WorkerDone> done;
     std::size_t pending = 0;
+    std::optional<SaveProgress> progress;
     bool ending = false;
 
     std::thread thread;
@@ -54,7 +68,7 @@ struct SaveWorker::State {
 
     void run() {
         while (true) {
-            Job job;
+            Job job = ProbeJob{};
             {
                 std::unique_lock lock(mutex);
                 wake.wait(lock, [this] { return ending || !jobs.empty(); });
@@ -64,10 +78,12 @@ struct SaveWorker::State {
                 job = std::move(jobs.front());
                 jobs.pop_front();
             }
-            WorkerDone outcome = perform(*store, job);
-            job = {};  // its nodes go before anybody hears of the end
+            WorkerDone outcome =
+                std::visit([this](const auto& one) { return perform(*store, one); }, job);
+            job = ProbeJob{};  // its nodes go before anybody hears of the end
             {
                 const std::lock_guard lock(mutex);
+                progress.reset();
                 done.push_back(std::move(outcome));
             }
             const std::uint64_t one = 1;
@@ -79,6 +95,10 @@ struct SaveWorker::State {
 SaveWorker::SaveWorker(std::unique_ptr<Store> store) : state_(std::make_unique<State>()) {
     VERIFY(store != nullptr);
     state_->store = std::move(store);
+    state_->store->tell_progress([state = state_.get()](const SaveProgress& progress) {
+        const std::lock_guard lock(state->mutex);
+        state->progress = progress;
+    });
     state_->event = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     VERIFY(state_->event >= 0);
     state_->thread = std::thread([state = state_.get()] { state->run(); });
@@ -95,11 +115,19 @@ SaveWorker::~SaveWorker() {
 }
 
 void SaveWorker::submit(SaveRequest request) {
-    state_->add({false, std::move(request)});
+    state_->add(SaveJob{std::move(request)});
 }
 
 void SaveWorker::pin(SaveRequest request) {
-    state_->add({true, std::move(request)});
+    state_->add(PinJob{std::move(request)});
+}
+
+void SaveWorker::probe() {
+    state_->add(ProbeJob{});
+}
+
+void SaveWorker::check(common::WallTime now) {
+    state_->add(CheckJob{now});
 }
 
 int SaveWorker::descriptor() const {
@@ -118,6 +146,11 @@ std::vector<WorkerDone> SaveWorker::take_done() {
 std::size_t SaveWorker::pending() const {
     const std::lock_guard lock(state_->mutex);
     return state_->pending;
+}
+
+std::optional<SaveProgress> SaveWorker::progress() const {
+    const std::lock_guard lock(state_->mutex);
+    return state_->progress;
 }
 
 }  // namespace snapshotter

@@ -14,7 +14,7 @@
 
 namespace snapshotter {
 
-// The outcome of one submit() or pin(), in the order in which they were asked for.
+// The outcomes, in the order in which they were asked for.
 struct SaveDone {
     std::string reason;  // as it was asked
     common::Result<SaveReport> outcome;
@@ -23,7 +23,13 @@ struct PinDone {
     std::string reason;
     common::Result<std::string> outcome;  // the path
 };
-using WorkerDone = std::variant<SaveDone, PinDone>;
+struct ProbeDone {
+    common::Result<void> outcome;
+};
+struct CheckDone {
+    common::Result<CheckReport> outcome;
+};
+using WorkerDone = std::variant<SaveDone, PinDone, ProbeDone, CheckDone>;
 
 class SaveWorker {
 public:
@@ -36,13 +42,17 @@ public:
 
     // Never block on the disk.
     void submit(SaveRequest request);
-    void pin(SaveRequest request);  // request.reason says why, for the log
+    void pin(SaveRequest request);     // request.reason says why, for the log
+    void probe();                      // Store::probe
+    void check(common::WallTime now);  // Store::check
 
     // Readable when take_done() has something; never read or close it.
     int descriptor() const;
     std::vector<WorkerDone> take_done();
     // What was asked for and has not come out of take_done() yet.
     std::size_t pending() const;
+    // How far the thread is with what it is doing; none: it is idle, or only begins.
+    std::optional<SaveProgress> progress() const;
 
 private:
     struct State;

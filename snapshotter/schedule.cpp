@@ -46,7 +46,8 @@ void Schedule::Wishes::add(const std::string& reason) {
     }
 }
 
-Schedule::Schedule(Millis interval, Instant now) : interval_(interval) {
+Schedule::Schedule(Millis interval, Instant now)
+    : interval_(interval), next_check_(now + kCheckEvery) {
     if (interval > Millis::zero()) {
         next_auto_ = now + interval;
     }
@@ -103,6 +104,14 @@ std::vector<std::uint64_t> Schedule::on_failed(Instant now) {
     }
     wanted_.unnamed += later.unnamed;
     return std::exchange(wanted_.answers, std::move(later.answers));
+}
+
+bool Schedule::check_due(Instant now) {
+    if (now < next_check_ || !quiet()) {
+        return false;
+    }
+    next_check_ = now + kCheckEvery;
+    return true;
 }
 
 std::optional<Instant> Schedule::next_due() const {

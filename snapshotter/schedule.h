@@ -23,6 +23,7 @@ inline constexpr const char* kBrokerLost = "broker_lost";
 inline constexpr const char* kMirrorError = "mirror_error";
 inline constexpr const char* kAfterResync = "after_resync";
 inline constexpr const char* kRecovered = "recovered";
+inline constexpr const char* kDamaged = "damage_found";
 inline constexpr const char* kInitialised = "session_initialized";
 inline constexpr const char* kBrokerStopped = "broker_stopped";
 std::string user_disconnect(const common::UserName& name);  // "user_disconnect:NAME"
@@ -58,6 +59,11 @@ public:
     // or nothing will ever be due.
     std::optional<common::Instant> next_due() const;
 
+    // What was saved should be read again now (Store::check): kCheckEvery after the last time, if
+    // nothing else is to be done.
+    static constexpr common::Millis kCheckEvery{6 * 3'600'000};
+    bool check_due(common::Instant now);
+
     bool running() const { return running_; }
     // Nothing is running, wanted or waiting for another attempt.
     bool quiet() const { return !running_ && wanted_.empty(); }
@@ -75,6 +81,7 @@ private:
 
     common::Millis interval_;
     std::optional<common::Instant> next_auto_;
+    common::Instant next_check_;
     Wishes wanted_;
     Wishes served_;  // by the save that is running
     bool running_ = false;

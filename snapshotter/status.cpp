@@ -71,6 +71,8 @@ std::string to_json(const Status& status) {
     json["nodes"] = status.nodes;
     json["position"] = status.holding ? to_json(status.holding->position) : Json();
     json["saving"] = status.saving;
+    json["progress_percent"] = status.progress_percent ? Json(*status.progress_percent) : Json();
+    json["verified"] = status.verified ? Json(file_names::iso_local(*status.verified)) : Json();
     json["last_save"] = status.last_save ? to_json(*status.last_save) : Json();
     json["disk"] = status.disk ? to_json(*status.disk) : Json();
     json["save_failures"] = status.save_failures;

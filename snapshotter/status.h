@@ -39,7 +39,9 @@ struct Status {
     int save_failures = 0;   // in a row
     std::string save_error;  // of the last failure
     bool saving = false;
-    std::optional<DiskUse> disk;  // after the last save
+    std::optional<DiskUse> disk;               // after the last save
+    std::optional<int> progress_percent;       // of what is being saved, backed up or checked
+    std::optional<common::WallTime> verified;  // when what was saved was last read and found right
 
     std::uint64_t log_lines_lost = 0;
     std::uint64_t malformed_messages = 0;

@@ -18,17 +18,18 @@ ROOMS = {
     "common": """
         verify result limits ids bytes secret value pickle
         delta_convert delta_path delta_order delta_any_set delta node mutation graph feed position_json
-        whole session_file config log log_limiter metrics
+        whole file_error stream_hash gzip session_file config log log_limiter metrics
         io/clock io/random io/zmq_socket io/signals io/http_server""",
     "broker": """
         channel first_bytes gatekeeper effects wire heartbeat outbox roster transfer session
         publisher restore_client resync framing assembly zmtp framed connection listener status
         options loop main""",
     "snapshotter": """
-        storage/file_system storage/posix_file_system storage/file_names storage/atomic_file
-        storage/metadata storage/packing storage/sqlite storage/history_segment
-        storage/history_reader storage/history storage/disk_use retention storage/store
-        restore_server schedule mirror stopping save_worker status options
+        storage/file_system storage/posix_file_system storage/file_names
+        storage/atomic_file storage/metadata storage/packing storage/sqlite
+        storage/history_segment storage/history_reader storage/history storage/disk_use retention
+        progress storage/store
+        restore_server schedule trouble mirror stopping save_worker status options
         commands/save_now commands/command_line commands/time_text commands/graph_view
         commands/moments commands/session_change commands/commands
         commands/list commands/verify commands/inspect commands/export commands/import
@@ -47,7 +48,8 @@ LIBRARIES = {
                        "snapshotter/commands/report_json.cpp"],
     r"sqlite3\.h": ["snapshotter/storage/sqlite.cpp"],
     r"tl/expected\.hpp": ["common/result.h"],
-    r"zlib\.h": ["common/session_file.cpp", "snapshotter/storage/packing.cpp"],
+    r"isa-l(/.*)?\.h": ["common/gzip.cpp"],
+    r"zlib\.h": ["snapshotter/storage/packing.cpp"],
     # The rim: everything else knows no socket, no file and no signal.
     r"sys/(socket|epoll|eventfd|signalfd|timerfd|file|stat|resource)\.h|netinet/.*|arpa/.*"
     r"|netdb\.h|fcntl\.h|unistd\.h|poll\.h|dirent\.h|csignal|signal\.h|fstream|filesystem|random": [

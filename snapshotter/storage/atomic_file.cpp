@@ -35,6 +35,7 @@ AtomicFile::~AtomicFile() {
 
 Result<void> AtomicFile::write(std::string_view bytes) {
     VERIFY(state_ == State::Writing);
+    hash_.add(bytes);
     Result<void> written = file_->write(bytes);
     if (!written) {
         state_ = State::Broken;
@@ -55,6 +56,52 @@ Result<void> AtomicFile::commit() {
     TRY(files_.rename(temporary_path_, path_));
     state_ = State::Renamed;
     return files_.sync_directory(directory_);
+}
+
+Result<std::unique_ptr<HashedReader>> HashedReader::open(FileSystem& files,
+                                                         const std::string& path) {
+    return std::unique_ptr<HashedReader>(new HashedReader(TRY(files.open(path))));
+}
+
+Result<std::string_view> HashedReader::read() {
+    const std::string_view piece = TRY(file_->read());
+    hash_.add(piece);
+    bytes_ += piece.size();
+    return piece;
+}
+
+Result<void> HashedReader::read_rest() {
+    while (!TRY(read()).empty()) {
+    }
+    return {};
+}
+
+Result<void> copy_file(FileSystem& files, const std::string& from, const std::string& directory,
+                       const std::string& name, const std::optional<common::Hash128>& hash,
+                       const std::function<void(std::uint64_t)>& progress) {
+    const auto original = TRY(HashedReader::open(files, from));
+    const auto file = TRY(AtomicFile::open(files, directory, name));
+    while (true) {
+        const std::string_view piece = TRY(original->read());
+        if (piece.empty()) {
+            break;
+        }
+        TRY(file->write(piece));
+        if (progress) {
+            progress(original->bytes());
+        }
+    }
+    if (hash && original->hash() != *hash) {
+        return fail(ErrorKind::Io, from + " is not what was written there any more");
+    }
+    TRY(file->sync());
+    const auto back = TRY(HashedReader::open(files, file->temporary_path()));
+    TRY(back->read_rest());
+    if (back->hash() != file->hash()) {
+        return fail(ErrorKind::Io, file_names::join(directory, name) +
+                                       " did not come back from the disk as it was written");
+    }
+    return file->commit();
 }
 
 Result<void> replace_file(FileSystem& files, const std::string& directory, const std::string& name,

@@ -3,7 +3,7 @@
 // tests, which dies where it is told to.
 //
 // Paths are absolute or relative to the working directory. Errors are Io unless said otherwise and
-// name the path and the reason.
+// name the path, the reason and what a person can do about it (file_error.h).
 
 #include <cstdint>
 #include <memory>
@@ -22,6 +22,7 @@ struct FileInfo {
     std::uint64_t bytes = 0;
     std::int64_t modified_ns = 0;
     std::uint64_t number = 0;  // the inode
+    std::uint64_t device = 0;  // of the file system that it lies on
     friend bool operator==(const FileInfo&, const FileInfo&) = default;
 };
 
@@ -35,7 +36,21 @@ public:
     virtual ~WritableFile() = default;
 
     virtual common::Result<void> write(std::string_view bytes) = 0;
+    // What is read after it comes from the disk again and not out of memory, as far as the system
+    // lets us ask for that.
     virtual common::Result<void> sync() = 0;
+};
+
+// A file being read, whatever becomes of its name meanwhile.
+class ReadableFile {
+public:
+    ReadableFile() = default;
+    ReadableFile(const ReadableFile&) = delete;
+    ReadableFile& operator=(const ReadableFile&) = delete;
+    virtual ~ReadableFile() = default;
+
+    // The next piece, valid until the next call; empty at the end.
+    virtual common::Result<std::string_view> read() = 0;
 };
 
 // Held as long as it lives, released by the system if the process dies.
@@ -45,6 +60,10 @@ public:
     FileLock(const FileLock&) = delete;
     FileLock& operator=(const FileLock&) = delete;
     virtual ~FileLock() = default;
+
+    // False: its file is not there any more, or another one has its name. Whoever comes next can
+    // lock that one too.
+    virtual bool is_in_place() const = 0;
 };
 
 class FileSystem {
@@ -54,11 +73,14 @@ public:
     FileSystem& operator=(const FileSystem&) = delete;
     virtual ~FileSystem() = default;
 
-    // An empty new file; one that is there already is emptied.
+    // An empty new file. One that has the name is removed, not emptied: what is left of it after a
+    // failed sync is not written to again.
     virtual common::Result<std::unique_ptr<WritableFile>> create(const std::string& path) = 0;
 
     // NotFound if there is none. The bytes are a copy: they stay when the file changes.
     virtual common::Result<common::Bytes> read(const std::string& path) = 0;
+    virtual common::Result<std::unique_ptr<ReadableFile>> open(const std::string& path) = 0;
+    // Of a file or a directory.
     virtual common::Result<FileInfo> stat(const std::string& path) = 0;
 
     // The names of the plain files in a directory, sorted. NotFound if there is no directory.
@@ -73,6 +95,9 @@ public:
 
     // With its parents; no error if it is there.
     virtual common::Result<void> make_directories(const std::string& directory) = 0;
+
+    // What we may still write there.
+    virtual common::Result<std::uint64_t> free_bytes(const std::string& directory) = 0;
 
     // Busy if somebody else holds it: the error names the path and, if known, the process.
     virtual common::Result<std::unique_ptr<FileLock>> lock(const std::string& path) = 0;

@@ -3,13 +3,15 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <system_error>
+
+#include "common/file_error.h"
 
 namespace snapshotter {
 
@@ -21,8 +23,7 @@ using common::Result;
 namespace {
 
 auto refused(const std::string& what, const std::string& path, int error) {
-    return fail(error == ENOENT ? ErrorKind::NotFound : ErrorKind::Io,
-                "cannot " + what + " " + path + ": " + std::generic_category().message(error));
+    return tl::unexpected<common::Error>(common::file_error(what, path, error));
 }
 
 class Descriptor {
@@ -64,7 +65,7 @@ Result<void> write_all(int descriptor, std::string_view bytes, const std::string
 class PosixWritableFile : public WritableFile {
 public:
     explicit PosixWritableFile(const std::string& path)
-        : path_(path), descriptor_(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW) {}
+        : path_(path), descriptor_(path, O_WRONLY | O_CREAT | O_EXCL) {}
 
     bool is_open() const { return descriptor_.is_open(); }
 
@@ -76,6 +77,8 @@ public:
         if (::fsync(descriptor_.number()) != 0) {
             return refused("sync", path_, errno);
         }
+        // A wish: where it is not granted, what is read back may come out of memory.
+        static_cast<void>(::posix_fadvise(descriptor_.number(), 0, 0, POSIX_FADV_DONTNEED));
         return {};
     }
 
@@ -84,9 +87,43 @@ private:
     Descriptor descriptor_;
 };
 
+class PosixReadableFile : public ReadableFile {
+public:
+    explicit PosixReadableFile(const std::string& path)
+        : path_(path), descriptor_(path, O_RDONLY), piece_(kPieceBytes, '\0') {}
+
+    bool is_open() const { return descriptor_.is_open(); }
+
+    Result<std::string_view> read() override {
+        ssize_t got = 0;
+        do {
+            got = ::read(descriptor_.number(), piece_.data(), piece_.size());
+        } while (got < 0 && errno == EINTR);
+        if (got < 0) {
+            return refused("read", path_, errno);
+        }
+        return std::string_view(piece_.data(), static_cast<std::size_t>(got));
+    }
+
+private:
+    static constexpr std::size_t kPieceBytes = 256 * 1024;
+
+    std::string path_;
+    Descriptor descriptor_;
+    std::string piece_;
+};
+
 class PosixFileLock : public FileLock {
 public:
-    explicit PosixFileLock(const std::string& path) : descriptor_(path, O_RDWR | O_CREAT) {}
+    explicit PosixFileLock(const std::string& path)
+        : path_(path), descriptor_(path, O_RDWR | O_CREAT) {}
+
+    bool is_in_place() const override {
+        struct stat held {};
+        struct stat named {};
+        return ::fstat(descriptor_.number(), &held) == 0 && ::stat(path_.c_str(), &named) == 0 &&
+               held.st_ino == named.st_ino && held.st_dev == named.st_dev;
+    }
 
     const Descriptor& descriptor() const { return descriptor_; }
 
@@ -103,14 +140,15 @@ public:
         return is_number ? holder : "";
     }
 
-    Result<void> write_holder(const std::string& path) const {
+    Result<void> write_holder() const {
         if (::ftruncate(descriptor_.number(), 0) != 0) {
-            return refused("write", path, errno);
+            return refused("write", path_, errno);
         }
-        return write_all(descriptor_.number(), std::to_string(::getpid()) + "\n", path);
+        return write_all(descriptor_.number(), std::to_string(::getpid()) + "\n", path_);
     }
 
 private:
+    std::string path_;
     Descriptor descriptor_;
 };
 
@@ -118,8 +156,20 @@ private:
 
 Result<std::unique_ptr<WritableFile>> PosixFileSystem::create(const std::string& path) {
     auto file = std::make_unique<PosixWritableFile>(path);
+    if (!file->is_open() && errno == EEXIST) {
+        TRY(remove(path));
+        file = std::make_unique<PosixWritableFile>(path);
+    }
     if (!file->is_open()) {
         return refused("create", path, errno);
+    }
+    return file;
+}
+
+Result<std::unique_ptr<ReadableFile>> PosixFileSystem::open(const std::string& path) {
+    auto file = std::make_unique<PosixReadableFile>(path);
+    if (!file->is_open()) {
+        return refused("read", path, errno);
     }
     return file;
 }
@@ -163,6 +213,7 @@ Result<FileInfo> PosixFileSystem::stat(const std::string& path) {
     info.modified_ns =
         std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + std::int64_t{status.st_mtim.tv_nsec};
     info.number = status.st_ino;
+    info.device = status.st_dev;
     return info;
 }
 
@@ -210,10 +261,17 @@ Result<void> PosixFileSystem::make_directories(const std::string& directory) {
     std::error_code error;
     std::filesystem::create_directories(directory, error);
     if (error) {
-        return fail(ErrorKind::Io,
-                    "cannot make the directory " + directory + ": " + error.message());
+        return refused("make the directory", directory, error.value());
     }
     return {};
+}
+
+Result<std::uint64_t> PosixFileSystem::free_bytes(const std::string& directory) {
+    struct statvfs status {};
+    if (::statvfs(directory.c_str(), &status) != 0) {
+        return refused("look at", directory, errno);
+    }
+    return std::uint64_t{status.f_bavail} * status.f_frsize;
 }
 
 Result<std::unique_ptr<FileLock>> PosixFileSystem::lock(const std::string& path) {
@@ -234,7 +292,7 @@ Result<std::unique_ptr<FileLock>> PosixFileSystem::lock(const std::string& path)
     if (status != 0) {
         return refused("lock", path, errno);
     }
-    TRY(lock->write_holder(path));
+    TRY(lock->write_holder());
     return lock;
 }
 

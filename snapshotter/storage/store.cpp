@@ -1,14 +1,12 @@
 #include "snapshotter/storage/store.h"
 
 #include <algorithm>
-#include <chrono>
-#include <set>
 #include <utility>
 
 #include "common/verify.h"
-#include "snapshotter/retention.h"
 #include "snapshotter/storage/atomic_file.h"
 #include "snapshotter/storage/file_names.h"
+#include "snapshotter/storage/store_state.h"
 
 namespace snapshotter {
 
@@ -17,7 +15,6 @@ using common::Epoch;
 using common::Error;
 using common::ErrorKind;
 using common::fail;
-using common::GraphCopy;
 using common::Hash128;
 using common::Lineage;
 using common::Position;
@@ -31,17 +28,6 @@ using file_names::Backup;
 using file_names::join;
 
 namespace {
-
-class Stopwatch {
-public:
-    std::int64_t milliseconds() const {
-        return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start_).count();
-    }
-
-private:
-    using Clock = std::chrono::steady_clock;
-    Clock::time_point start_ = Clock::now();
-};
 
 // Whether what stands at `position` goes on from `recorded`, or is it.
 bool continues(const Position& position, const Lineage& lineage, const Position& recorded) {
@@ -78,53 +64,14 @@ bool is_damage(const Error& error) {
     return error.kind == ErrorKind::BadInput || error.kind == ErrorKind::Limit;
 }
 
-bool contains(const std::vector<std::string>& names, const std::string& name) {
-    return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-RetentionPolicy policy_of(const StoreOptions& options) {
-    return {options.backups_max, options.keep_hourly, options.keep_daily, options.keep_weekly};
-}
-
-std::string unused_backup_name(const std::vector<std::string>& taken, WallTime now, bool pinned) {
-    Backup backup{file_names::local_time(now), 1, pinned};
-    while (contains(taken, name_of(backup))) {
-        ++backup.number;
-    }
-    return name_of(backup);
-}
-
 }  // namespace
 
-// session_snapshot.db as we have written or read it.
-struct CurrentFile {
-    FileInfo info;
-    Hash128 digest;
-    Position position;
-    Timeline timeline{};
-    WallTime verified{};
-    bool lasting = true;  // its name has been synced
-};
-
-struct Store::State {
-    std::optional<CurrentFile> current;
-    std::string backup;  // the newest one, as far as we know what it holds
-    Hash128 backup_digest;
-    std::set<std::string> verified;  // names of backups
-    Hash128 pinned;                  // the digest of the last one that pin() kept
-};
-
-// A session file under its temporary name, synced, read back and found right.
-struct Store::Written {
-    std::unique_ptr<AtomicFile> file;
-    Bytes bytes;
-    FileInfo info;
-};
-
-Store::Store(FileSystem& files, StoreOptions options, std::unique_ptr<FileLock> lock)
+Store::Store(FileSystem& files, StoreOptions options, std::unique_ptr<FileLock> lock,
+             std::uint64_t device)
     : files_(files),
       options_(std::move(options)),
       lock_(std::move(lock)),
+      device_(device),
       state_(std::make_unique<State>()) {}
 
 Store::~Store() = default;
@@ -133,19 +80,26 @@ std::string Store::path(const std::string& name) const {
     return join(options_.directory, name);
 }
 
-Result<std::unique_ptr<Store>> Store::open(FileSystem& files, StoreOptions options) {
-    TRY(files.make_directories(join(options.directory, file_names::kBackups)));
-    auto lock = files.lock(join(options.directory, file_names::kLock));
+void Store::tell_progress(std::function<void(const SaveProgress&)> progress) {
+    progress_ = std::move(progress);
+}
+
+Result<std::unique_ptr<FileLock>> lock_directory(FileSystem& files, const std::string& directory) {
+    auto lock = files.lock(join(directory, file_names::kLock));
     if (!lock && lock.error().kind == ErrorKind::Busy) {
         return fail(ErrorKind::Busy,
-                    "the data directory " + options.directory +
-                        " is in use by another snapshotter (" + lock.error().what +
+                    "the data directory " + directory + " is in use by another snapshotter (" +
+                        lock.error().what +
                         "); stop that one, or give this one a directory of its own");
     }
-    if (!lock) {
-        return tl::unexpected(lock.error());
-    }
-    return std::unique_ptr<Store>(new Store(files, std::move(options), std::move(*lock)));
+    return lock;
+}
+
+Result<std::unique_ptr<Store>> Store::open(FileSystem& files, StoreOptions options) {
+    TRY(files.make_directories(join(options.directory, file_names::kBackups)));
+    auto lock = TRY(lock_directory(files, options.directory));
+    const std::uint64_t device = TRY(files.stat(options.directory)).device;
+    return std::unique_ptr<Store>(new Store(files, std::move(options), std::move(lock), device));
 }
 
 // ---- recover -----------------------------------------------------------------------------------
@@ -179,9 +133,14 @@ Result<std::optional<Metadata>> Store::recover_metadata(std::vector<std::string>
 }
 
 Result<SessionFile> Store::load(const std::string& file) {
-    const Bytes bytes = TRY(files_.read(file));
-    Result<SessionFile> session = common::read_session_file(bytes);
+    const std::uint64_t total = TRY(files_.stat(file)).bytes;
+    const auto reader = TRY(HashedReader::open(files_, file));
+    Result<SessionFile> session = common::read_session_file([&] {
+        progress(SaveProgress::Stage::Loading, reader->bytes(), total);
+        return reader->read();
+    });
     if (!session) {
+        // The file may be good where the disk only does not give it.
         return fail(session.error().kind, file + ": " + session.error().what);
     }
     return session;
@@ -276,6 +235,7 @@ void Store::recover_current(SessionFile session, const FileInfo& info, WallTime 
         branch_off(recovered.stamp, now, fresh_epoch);
     }
     state_->current = CurrentFile{.info = info,
+                                  .bytes_hash = {},
                                   .digest = recovered.stamp.digest,
                                   // Without a stamp the file holds no position: to be rewritten.
                                   .position = session.stamp ? stands_at : Position{},
@@ -284,6 +244,9 @@ void Store::recover_current(SessionFile session, const FileInfo& info, WallTime 
     if (recovered.metadata) {
         state_->backup = recovered.metadata->backup;
         state_->backup_digest = recovered.metadata->backup_digest;
+        if (!recovered.restored_by_hand) {
+            state_->metadata = recovered.metadata;
+        }
     }
     recovered.session = std::move(session);
 }
@@ -362,236 +325,6 @@ Result<void> Store::recover_nothing(const std::vector<std::string>& backups,
         return tl::unexpected(quarantined.error());
     }
     return {};
-}
-
-// ---- save --------------------------------------------------------------------------------------
-
-Result<Store::Written> Store::write_session(const std::string& directory, const std::string& name,
-                                            const GraphCopy& graph, const SessionStamp& stamp,
-                                            SaveReport::Times& took) {
-    Written written;
-    const Stopwatch write;
-    written.file = TRY(AtomicFile::open(files_, directory, name));
-    TRY(common::write_session_file(
-        graph, stamp, options_.gzip_level,
-        [&file = *written.file](std::string_view piece) { return file.write(piece); }));
-    took.write = write.milliseconds();
-
-    const Stopwatch sync;
-    TRY(written.file->sync());
-    took.sync = sync.milliseconds();
-
-    const Stopwatch verify;
-    const std::string& temporary = written.file->temporary_path();
-    written.bytes = TRY(files_.read(temporary));
-    written.info = TRY(files_.stat(temporary));
-    const Result<std::optional<SessionStamp>> back = common::check_session_file(written.bytes);
-    if (!back) {
-        return fail(ErrorKind::Io, "what was written to " + temporary +
-                                       " cannot be read back: " + back.error().what);
-    }
-    if (!*back || (*back)->digest != stamp.digest || (*back)->position != stamp.position) {
-        return fail(ErrorKind::Io,
-                    "what was written to " + temporary + " came back as another save");
-    }
-    took.verify = verify.milliseconds();
-    return written;
-}
-
-// Keeps session_snapshot.db, whatever it holds, from being overwritten by what comes next.
-Result<std::string> Store::pin_current(WallTime now) {
-    const std::string backups = path(file_names::kBackups);
-    const std::string name = unused_backup_name(TRY(files_.list(backups)), now, true);
-    const Bytes bytes = TRY(files_.read(path(file_names::kSession)));
-    TRY(replace_file(files_, backups, name, bytes.view()));
-    return join(backups, name);
-}
-
-// What must be kept before a save of `timeline` takes the place of session_snapshot.db.
-Result<void> Store::save_what_is_replaced(const Result<FileInfo>& present, Timeline timeline,
-                                          WallTime now, std::vector<std::string>& warnings) {
-    if (!present) {
-        return {};
-    }
-    const std::string file = path(file_names::kSession);
-    const bool ours = state_->current && state_->current->info == *present;
-    if (!ours) {
-        warnings.push_back(file + " was put there while the session is running; it is kept as " +
-                           TRY(pin_current(now)) +
-                           ". To restore it: stop broker and snapshotter, copy it over " + file +
-                           ", start them");
-    } else if (state_->current->timeline != timeline && state_->current->digest != state_->pinned) {
-        warnings.push_back("another session takes the place of the one in " + file +
-                           "; that one is kept as " + TRY(pin_current(now)));
-    }
-    return {};
-}
-
-Result<void> Store::save_session(const SaveRequest& request, const SessionStamp& stamp,
-                                 SaveReport& report, Bytes& bytes) {
-    Written written = TRY(
-        write_session(options_.directory, file_names::kSession, request.graph, stamp, report.took));
-    const Stopwatch sync;
-    const Result<void> committed = written.file->commit();
-    // Renamed or not: what is there now is known.
-    const Result<FileInfo> now_there = files_.stat(path(file_names::kSession));
-    if (now_there && *now_there == written.info) {
-        state_->current = CurrentFile{.info = written.info,
-                                      .digest = stamp.digest,
-                                      .position = stamp.position,
-                                      .timeline = request.graph.timeline,
-                                      .verified = request.now,
-                                      .lasting = committed.has_value()};
-    }
-    TRY(committed);
-    report.took.sync += sync.milliseconds();
-    bytes = written.bytes;
-    return {};
-}
-
-Result<void> Store::save_backup(const SessionStamp& stamp, const Bytes& bytes, SaveReport& report) {
-    const std::string backups = path(file_names::kBackups);
-    TRY(files_.make_directories(backups));
-    const std::vector<std::string> names = TRY(files_.list(backups));
-    if (state_->backup_digest == stamp.digest && contains(names, state_->backup)) {
-        return {};  // a save without changes takes no slot
-    }
-    const std::string name = unused_backup_name(names, stamp.saved, false);
-    TRY(replace_file(files_, backups, name, bytes.view()));
-    state_->backup = name;
-    state_->backup_digest = stamp.digest;
-    state_->verified.insert(name);
-    report.backup = name;
-    return {};
-}
-
-Result<void> Store::save_metadata(const SaveRequest& request, const SessionStamp& stamp,
-                                  const SaveReport& report) {
-    Metadata metadata;
-    metadata.time = stamp.saved;
-    metadata.reason = request.reason;
-    metadata.initialised = request.graph.initialised;
-    metadata.node_count = report.nodes;
-    metadata.file_bytes = report.file_bytes;
-    metadata.digest = stamp.digest;
-    metadata.position = stamp.position;
-    metadata.timeline = request.graph.timeline;
-    metadata.last_change = stamp.last_mutation;
-    metadata.verified = state_->current ? state_->current->verified : WallTime{};
-    for (const auto& [name, ignored] : request.graph.metadata) {
-        metadata.users.push_back(name);
-    }
-    metadata.backup = state_->backup;
-    metadata.backup_digest = state_->backup_digest;
-    metadata.version = options_.version;
-    return replace_file(files_, options_.directory, file_names::kMetadata,
-                        write_metadata(metadata));
-}
-
-Result<void> Store::save_retention(WallTime now, SaveReport& report) {
-    const std::string backups = path(file_names::kBackups);
-    std::vector<BackupFile> present;
-    for (std::string& name : TRY(files_.list(backups))) {
-        const bool verified = state_->verified.contains(name);
-        present.push_back({std::move(name), verified});
-    }
-    for (const std::string& name :
-         backups_to_remove(present, policy_of(options_), file_names::local_time(now))) {
-        TRY(files_.remove(join(backups, name)));
-        state_->verified.erase(name);
-        report.removed.push_back(name);
-    }
-    return report.removed.empty() ? Result<void>() : files_.sync_directory(backups);
-}
-
-Result<std::vector<std::string>> Store::to_be_removed(WallTime now) const {
-    std::vector<BackupFile> present;
-    for (std::string& name : TRY(files_.list(path(file_names::kBackups)))) {
-        present.push_back({std::move(name), true});
-    }
-    return backups_to_remove(present, policy_of(options_), file_names::local_time(now));
-}
-
-Result<SaveReport> Store::save(const SaveRequest& request) {
-    const Stopwatch total;
-    SaveReport report;
-    report.file = path(file_names::kSession);
-    report.reason = request.reason;
-    report.saved = request.now;
-    report.position = request.stamp.position;
-    SessionStamp stamp = request.stamp;
-    stamp.saved = request.now;
-
-    const Result<FileInfo> present = files_.stat(report.file);
-    if (!present && present.error().kind != ErrorKind::NotFound) {
-        return tl::unexpected(present.error());
-    }
-    if (!request.graph.initialised) {
-        report.kind = SaveReport::Kind::NotInitialised;
-        if (!present) {
-            TRY(save_metadata(request, stamp, report));
-        }
-        return report;
-    }
-
-    report.nodes = request.graph.nodes.size();
-    stamp.digest = request.graph.digest();
-    Bytes bytes;
-    if (is_saved(present, stamp)) {
-        report.kind = SaveReport::Kind::Unchanged;
-    } else {
-        report.kind = SaveReport::Kind::Written;
-        TRY(save_what_is_replaced(present, request.graph.timeline, request.now, report.warnings));
-        TRY(save_session(request, stamp, report, bytes));
-    }
-    report.file_bytes = state_->current->info.bytes;
-
-    // The session is safe. What goes wrong from here on is made good by the next save.
-    const Stopwatch backup;
-    const auto warn = [&report](const char* what, const Result<void>& outcome) {
-        if (!outcome) {
-            report.warnings.push_back(std::string(what) + ": " + outcome.error().what);
-        }
-    };
-    if (report.kind == SaveReport::Kind::Written) {
-        warn("no backup was made", save_backup(stamp, bytes, report));
-    }
-    warn("the metadata were not renewed", save_metadata(request, stamp, report));
-    warn("old backups were not removed", save_retention(request.now, report));
-    const Result<DiskUse> disk = disk_use(files_, options_.directory);
-    warn("the disk use was not measured", disk ? Result<void>() : tl::unexpected(disk.error()));
-    report.disk = disk ? std::optional(*disk) : std::nullopt;
-    report.took.backup = backup.milliseconds();
-    report.took.total = total.milliseconds();
-    return report;
-}
-
-// Whether the session file, and a backup of it, hold exactly this already.
-bool Store::is_saved(const Result<FileInfo>& present, const SessionStamp& stamp) {
-    const std::optional<CurrentFile>& current = state_->current;
-    if (!present || !current || current->info != *present || !current->lasting ||
-        current->digest != stamp.digest || current->position != stamp.position) {
-        return false;
-    }
-    return state_->backup_digest == stamp.digest &&
-           files_.stat(join(path(file_names::kBackups), state_->backup)).has_value();
-}
-
-Result<std::string> Store::pin(const SaveRequest& request) {
-    if (!request.graph.initialised) {
-        return fail(ErrorKind::NotFound, "there is no session to keep");
-    }
-    SessionStamp stamp = request.stamp;
-    stamp.saved = request.now;
-    stamp.digest = request.graph.digest();
-    const std::string backups = path(file_names::kBackups);
-    TRY(files_.make_directories(backups));
-    const std::string name = unused_backup_name(TRY(files_.list(backups)), request.now, true);
-    SaveReport::Times took;
-    const Written written = TRY(write_session(backups, name, request.graph, stamp, took));
-    TRY(written.file->commit());
-    state_->pinned = stamp.digest;
-    return join(backups, name);
 }
 
 }  // namespace snapshotter

@@ -10,8 +10,13 @@
 // the metadata, then retention. What fails before the rename fails the save and leaves the last one
 // as it was; what fails after it is a warning, and is made good by the next save.
 //
+// Before each save it is made sure that the directory is still the one that was opened. One that
+// was removed and made again is locked anew and used; where a volume was unmounted nothing is
+// written, for it would lie hidden below the volume.
+//
 // Used by one thread at a time. Layout and formats: docs/FORMATS.md.
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +27,7 @@
 #include "common/ids.h"
 #include "common/result.h"
 #include "common/session_file.h"
+#include "snapshotter/progress.h"
 #include "snapshotter/storage/disk_use.h"
 #include "snapshotter/storage/file_system.h"
 #include "snapshotter/storage/metadata.h"
@@ -60,6 +66,8 @@ struct SaveRequest {
     common::SessionStamp stamp;  // position, lineage, last_mutation; save() fills in the others
     std::string reason;
     common::WallTime now{};
+    // The broker's digest of its graph, if it has told that for the same position.
+    std::optional<common::Hash128> broker_digest{};
 };
 
 struct SaveReport {
@@ -75,6 +83,7 @@ struct SaveReport {
     std::uint64_t file_bytes = 0;
     common::Position position;  // what survives now; of no meaning if NotInitialised
     common::WallTime saved{};
+    bool as_the_broker = false;         // the broker has told the same digest for this position
     std::string backup;                 // the name of the backup that was made, empty if none
     std::vector<std::string> removed;   // names of backups that retention took
     std::optional<DiskUse> disk;        // after the save
@@ -88,6 +97,12 @@ struct SaveReport {
         std::int64_t total = 0;
     };
     Times took;
+};
+
+// What reading again what was saved has shown.
+struct CheckReport {
+    std::vector<std::string> good;    // files, with their directories
+    std::vector<std::string> damage;  // sentences; a save must follow
 };
 
 class Store {
@@ -108,6 +123,16 @@ public:
     // On an error the last save is as it was.
     common::Result<SaveReport> save(const SaveRequest& request);
 
+    // Reads the session file and the newest backup again and compares them with what was saved:
+    // disks forget. What is damaged goes to quarantine/; what is good is noted in the metadata.
+    common::Result<CheckReport> check(common::WallTime now);
+
+    // Whether a save could work: the directory is ours, and something small can be written.
+    common::Result<void> probe();
+
+    // Told all the time how far save(), pin(), check() and recover() are.
+    void tell_progress(std::function<void(const SaveProgress&)> progress);
+
     // Writes a pinned backup, which retention never takes. Returns its path. NotFound: the graph is
     // not initialised, there is nothing to keep.
     common::Result<std::string> pin(const SaveRequest& request);
@@ -119,7 +144,8 @@ public:
     const std::string& directory() const { return options_.directory; }
 
 private:
-    Store(FileSystem& files, StoreOptions options, std::unique_ptr<FileLock> lock);
+    Store(FileSystem& files, StoreOptions options, std::unique_ptr<FileLock> lock,
+          std::uint64_t device);
 
     struct State;
     struct Written;
@@ -141,6 +167,15 @@ private:
                                          const std::vector<common::Error>& damage,
                                          const Recovered& recovered);
 
+    common::Result<bool> check_directory();  // true: it was made anew
+    common::Result<void> check_room(std::uint64_t bytes);
+    common::Result<std::optional<common::SessionStamp>> read_again(const std::string& file,
+                                                                   SaveProgress::Stage stage,
+                                                                   common::Hash128& bytes_hash);
+    common::Result<void> check_session(common::WallTime now, CheckReport& report);
+    common::Result<void> check_backup(common::WallTime now, CheckReport& report);
+    void progress(SaveProgress::Stage stage, std::uint64_t done, std::uint64_t total) const;
+
     bool is_saved(const common::Result<FileInfo>& present, const common::SessionStamp& stamp);
     common::Result<Written> write_session(const std::string& directory, const std::string& name,
                                           const common::GraphCopy& graph,
@@ -151,16 +186,18 @@ private:
                                                common::Timeline timeline, common::WallTime now,
                                                std::vector<std::string>& warnings);
     common::Result<void> save_session(const SaveRequest& request, const common::SessionStamp& stamp,
-                                      SaveReport& report, common::Bytes& bytes);
-    common::Result<void> save_backup(const common::SessionStamp& stamp, const common::Bytes& bytes,
-                                     SaveReport& report);
+                                      SaveReport& report);
+    common::Result<void> save_backup(const common::SessionStamp& stamp, SaveReport& report);
     common::Result<void> save_metadata(const SaveRequest& request,
                                        const common::SessionStamp& stamp, const SaveReport& report);
+    common::Result<void> write_metadata_file();
     common::Result<void> save_retention(common::WallTime now, SaveReport& report);
 
     FileSystem& files_;
     StoreOptions options_;
     std::unique_ptr<FileLock> lock_;
+    std::uint64_t device_;  // of the directory
+    std::function<void(const SaveProgress&)> progress_;
     std::unique_ptr<State> state_;
 };
 

@@ -2,9 +2,12 @@
 
 #include <doctest/doctest.h>
 
+#include <random>
+
 #include "common/limits.h"
 #include "common/pickle.h"
 #include "tests/support/sample_session.h"
+#include "tests/support/session_file_property.h"
 
 using namespace common;
 using support::gzip;
@@ -150,7 +153,7 @@ TEST_CASE("a node that no client may send is refused, and named") {
     const Value good = chunks_value(*sample_graph(2).nodes[1]);
     const Error error =
         error_of(file_of(Value::dict({{Value::str("nodes"), Value::list({good, broken})}})));
-    CHECK(error.what.find("node 2 of 2") != std::string::npos);
+    CHECK(error.what.find("node 2: ") != std::string::npos);
 
     const Error twice =
         error_of(file_of(Value::dict({{Value::str("nodes"), Value::list({good, good})}})));
@@ -187,4 +190,88 @@ TEST_CASE("a file of a later version is refused as such") {
         {{Value::str("nodes"), Value::list()},
          {Value::str("holdfast"), Value::dict({{Value::str("format"), Value::integer(2)}})}});
     CHECK(error_of(file_of(file)).kind == ErrorKind::Unsupported);
+}
+
+TEST_CASE("our own files are read node by node, those of others as a whole, with one result") {
+    for (const std::size_t nodes : {0U, 1U, 1000U, 1001U}) {
+        CAPTURE(nodes);
+        const GraphCopy graph = sample_graph(nodes);
+        const Bytes file = sample_file(graph, sample_stamp(1));
+        GzipReader gzip(source_of(file));
+        std::string inflated;
+        std::vector<std::size_t> ends;
+        do {
+            for (std::string_view piece = gzip.read().value(); !piece.empty();
+                 piece = gzip.read().value()) {
+                inflated.append(piece);
+            }
+            ends.push_back(inflated.size());
+        } while (gzip.next_member().value());
+        REQUIRE(ends.size() == 2);
+        CHECK(inflated[ends[0] - 1] == '(');
+        const auto whole = read_session_file(support::gzip(inflated));
+        REQUIRE(whole.has_value());
+        CHECK(whole->graph.digest() == graph.digest());
+        // It is one pickle, and no gzip file of another cut is taken for ours.
+        CHECK(read_pickle(Bytes(inflated)).has_value());
+        const auto elsewhere = read_session_file(
+            Bytes(support::gzip_of(inflated.substr(0, ends[0] - 1), inflated.substr(ends[0] - 1))));
+        REQUIRE(elsewhere.has_value());
+        CHECK(elsewhere->graph.digest() == graph.digest());
+    }
+}
+
+TEST_CASE("progress goes from nothing to all") {
+    const GraphCopy graph = sample_graph(10);
+    std::uint64_t last = 0;
+    REQUIRE(write_session_file(
+                graph, sample_stamp(1), 1, [](std::string_view) { return Result<void>(); },
+                [&](std::uint64_t done) {
+                    CHECK(done > last);
+                    last = done;
+                })
+                .has_value());
+    CHECK(last == session_bytes(graph));
+}
+
+TEST_CASE("an error of the source is returned as it is") {
+    const auto session = read_session_file(
+        []() -> Result<std::string_view> { return fail(ErrorKind::Io, "bad sector"); });
+    REQUIRE_FALSE(session.has_value());
+    CHECK(session.error().kind == ErrorKind::Io);
+    CHECK(session.error().what == "bad sector");
+}
+
+TEST_CASE("changed bytes are read alike by all, or refused") {
+    const Bytes file = sample_file(sample_graph(4), sample_stamp(1));
+    GzipReader gzip(source_of(file));
+    std::string head(gzip.read().value());
+    REQUIRE(gzip.read().value().empty());
+    REQUIRE(gzip.next_member().value());
+    std::string inflated = head + std::string(gzip.read().value());
+    const std::size_t n = head.size() + 1;
+    const std::string prefix{static_cast<char>(n & 0xff), static_cast<char>(n >> 8)};
+    CHECK(support::broken_session_file_property(prefix + inflated) == "");
+    std::mt19937 random(3);
+    for (int i = 0; i < 1500; ++i) {
+        std::string changed = inflated;
+        for (auto changes = 1 + random() % 3; changes > 0; --changes) {
+            // Mostly among the opcodes of the nodes.
+            const std::size_t at = random() % changed.size();
+            switch (random() % 3) {
+                case 0:
+                    changed[at] = static_cast<char>(random());
+                    break;
+                case 1:
+                    changed.erase(at, 1 + random() % 4);
+                    break;
+                default:
+                    changed.insert(at, 1,
+                                   "](CB\x8e"
+                                   "eu."[random() % 8]);
+            }
+        }
+        CAPTURE(i);
+        REQUIRE(support::broken_session_file_property(prefix + changed) == "");
+    }
 }

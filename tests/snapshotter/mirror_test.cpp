@@ -280,6 +280,18 @@ TEST_CASE("a mark that disagrees: the last state is saved, the whole graph asked
     CHECK(rig.mirror.graph().size() == 2);
 }
 
+TEST_CASE("what the broker has said of its graph counts for the position it was said of") {
+    Rig rig;
+    History history;
+    begin(rig, history);
+    rig.hear(history.mark());
+    CHECK(rig.mirror.broker_digest() == history.digest());
+    rig.hear(history.add(common::PutNode{node("b", 1)}));
+    CHECK_FALSE(rig.mirror.broker_digest().has_value());
+    rig.hear(history.mark());
+    CHECK(rig.mirror.broker_digest() == rig.mirror.graph().digest());
+}
+
 TEST_CASE("to a broker that has nothing, what is not trusted is better than nothing") {
     Rig rig;
     History history;

@@ -91,3 +91,16 @@ TEST_CASE("at its end it finishes what was asked for and frees the directory") {
     REQUIRE(store.has_value());
     CHECK((*store)->recover(WallTime{1}, Epoch{1})->stamp.position == sample_stamp(2).position);
 }
+
+TEST_CASE("probes and checks come out as well") {
+    SimFileSystem files;
+    SaveWorker worker(open_store(files));
+    worker.submit(request(1));
+    worker.probe();
+    worker.check(WallTime{5000});
+    const std::vector<WorkerDone> done = wait_for(worker, 3);
+    REQUIRE(done.size() == 3);
+    CHECK(std::get<ProbeDone>(done[1]).outcome.has_value());
+    CHECK(std::get<CheckDone>(done[2]).outcome->good.size() == 2);
+    CHECK_FALSE(worker.progress().has_value());
+}

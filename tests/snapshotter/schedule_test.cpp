@@ -108,3 +108,17 @@ TEST_CASE("a flood of reasons is counted, not listed") {
     CHECK(reason.find("user_disconnect:20") == std::string::npos);
     CHECK(reason.ends_with(" and 5 more"));
 }
+
+TEST_CASE("what was saved is read again every six hours, when there is nothing else to do") {
+    Schedule schedule(Millis{0}, at(0));
+    const int six_hours = 6 * 3600;
+    CHECK_FALSE(schedule.check_due(at(six_hours - 1)));
+    schedule.request(reasons::kInitialised);
+    CHECK_FALSE(schedule.check_due(at(six_hours)));
+    CHECK(due(schedule, six_hours) == "session_initialized");
+    CHECK_FALSE(schedule.check_due(at(six_hours)));
+    schedule.on_saved();
+    CHECK(schedule.check_due(at(six_hours + 1)));
+    CHECK_FALSE(schedule.check_due(at(six_hours + 2)));
+    CHECK(schedule.check_due(at(2 * six_hours + 1)));
+}

@@ -1,8 +1,11 @@
 #include "tests/support/sim_file_system.h"
 
 #include <algorithm>
+#include <limits>
 #include <random>
 #include <vector>
+
+#include "common/file_error.h"
 
 namespace support {
 
@@ -81,15 +84,24 @@ struct SimFileSystem::State {
     std::map<std::string, std::shared_ptr<Inode>> names;    // as they are
     std::map<std::string, std::shared_ptr<Inode>> lasting;  // as they are after a power failure
     std::set<std::string> directories;
-    std::set<std::string> locks;
+    std::set<std::uint64_t> locks;  // by the number of the inode
     std::uint64_t operations = 0;
     std::uint64_t last_operation = 0;  // 0: none
     std::uint64_t failing_operation = 0;
+    int failing_error = 0;
+    int trouble = 0;
+    std::uint64_t device = 1;
+    std::uint64_t free_bytes = std::numeric_limits<std::uint64_t>::max();
     std::uint64_t life = 0;  // counts crashes: what was opened before one is of no use after it
     std::int64_t clock = 0;
     std::uint64_t inodes = 0;
     bool dead = false;
     bool full = false;
+
+    static tl::unexpected<common::Error> refused(const std::string& what, int error,
+                                                 const std::string& path = "on the disk") {
+        return tl::unexpected(common::file_error(what, path, error));
+    }
 
     std::shared_ptr<Inode> new_inode() {
         auto inode = std::make_shared<Inode>();
@@ -105,7 +117,10 @@ struct SimFileSystem::State {
         }
         ++operations;
         if (operations == failing_operation) {
-            return fail(ErrorKind::Io, "this operation was told to fail");
+            return refused("do what was asked, as it was told to fail", failing_error);
+        }
+        if (trouble != 0) {
+            return refused("do anything", trouble);
         }
         return {};
     }
@@ -117,6 +132,11 @@ struct SimFileSystem::State {
             return fail(ErrorKind::Io, "the machine has just died");
         }
         return {};
+    }
+
+    Result<void> check_parent(const std::string& path) const {
+        return directories.contains(directory_of(path)) ? Result<void>()
+                                                        : refused("create", ENOENT, path);
     }
 
     Result<std::shared_ptr<Inode>> find(const std::string& path) const {
@@ -140,7 +160,7 @@ public:
         TRY(check_life());
         TRY(state_->begin());
         if (state_->full) {
-            return fail(ErrorKind::Io, "no space left on device");
+            return State::refused("write", ENOSPC);
         }
         const bool is_last = state_->operations == state_->last_operation;
         inode_->change(inode_->bytes.size(),
@@ -174,7 +194,7 @@ public:
     Result<void> write(std::uint64_t offset, std::string_view bytes) override {
         TRY(begin());
         if (state_->full) {
-            return fail(ErrorKind::Io, "no space left on device");
+            return State::refused("write", ENOSPC);
         }
         const bool is_last = state_->operations == state_->last_operation;
         inode_->change(offset, bytes.substr(0, is_last ? (bytes.size() + 1) / 2 : bytes.size()));
@@ -219,17 +239,25 @@ private:
 
 class SimFileSystem::Lock : public FileLock {
 public:
-    Lock(std::shared_ptr<State> state, std::string path)
-        : state_(std::move(state)), path_(std::move(path)), life_(state_->life) {}
+    Lock(std::shared_ptr<State> state, std::string path, std::shared_ptr<Inode> inode)
+        : state_(std::move(state)),
+          path_(std::move(path)),
+          inode_(std::move(inode)),
+          life_(state_->life) {}
     ~Lock() override {
         if (life_ == state_->life) {
-            state_->locks.erase(path_);
+            state_->locks.erase(inode_->number);
         }
+    }
+    bool is_in_place() const override {
+        const auto found = state_->names.find(path_);
+        return found != state_->names.end() && found->second == inode_;
     }
 
 private:
     std::shared_ptr<State> state_;
     std::string path_;
+    std::shared_ptr<Inode> inode_;
     std::uint64_t life_;
 };
 
@@ -245,8 +273,18 @@ void SimFileSystem::die_after(std::uint64_t operation) {
 bool SimFileSystem::is_dead() const {
     return state_->dead;
 }
-void SimFileSystem::fail_at(std::uint64_t operation) {
+void SimFileSystem::fail_at(std::uint64_t operation, int error) {
     state_->failing_operation = operation;
+    state_->failing_error = error;
+}
+void SimFileSystem::set_trouble(int error) {
+    state_->trouble = error;
+}
+void SimFileSystem::set_device(std::uint64_t device) {
+    state_->device = device;
+}
+void SimFileSystem::set_free_bytes(std::uint64_t bytes) {
+    state_->free_bytes = bytes;
 }
 void SimFileSystem::set_full(bool full) {
     state_->full = full;
@@ -288,6 +326,27 @@ void SimFileSystem::erase(const std::string& path) {
     state_->lasting.erase(path);
 }
 
+void SimFileSystem::rot(const std::string& path, std::string_view bytes) {
+    Inode& inode = *state_->names.at(path);
+    inode.bytes = bytes;
+    inode.bytes.resize(inode.synced.size(), ' ');
+    inode.synced = inode.bytes;
+}
+
+void SimFileSystem::remove_tree(const std::string& directory) {
+    const auto is_below = [&](const std::string& path) {
+        return path.starts_with(directory + "/");
+    };
+    std::erase_if(state_->names, [&](const auto& entry) { return is_below(entry.first); });
+    std::erase_if(state_->lasting, [&](const auto& entry) { return is_below(entry.first); });
+    std::erase_if(state_->directories,
+                  [&](const auto& path) { return path == directory || is_below(path); });
+}
+
+void SimFileSystem::make_directory(const std::string& directory) {
+    state_->directories.insert(directory);
+}
+
 std::optional<std::string> SimFileSystem::contents(const std::string& path) const {
     const auto found = state_->names.find(path);
     return found == state_->names.end() ? std::nullopt : std::optional(found->second->bytes);
@@ -303,14 +362,9 @@ std::vector<std::string> SimFileSystem::paths() const {
 
 Result<std::unique_ptr<WritableFile>> SimFileSystem::create(const std::string& path) {
     TRY(state_->begin());
-    std::shared_ptr<Inode>& inode = state_->names[path];
-    if (inode == nullptr) {
-        inode = state_->new_inode();
-    }
-    if (!inode->bytes.empty()) {
-        inode->change(0, {});
-    }
-    inode->modified = ++state_->clock;
+    TRY(state_->check_parent(path));
+    const std::shared_ptr<Inode> inode = state_->new_inode();
+    state_->names[path] = inode;
     TRY(state_->end());
     return std::make_unique<File>(state_, inode);
 }
@@ -325,13 +379,36 @@ Result<std::unique_ptr<SimRandomFile>> SimFileSystem::open_random(const std::str
     return std::make_unique<RandomFile>(state_, TRY(state_->find(path)));
 }
 
+// In small pieces, so that something ends in the middle of one.
+class SimFileSystem::Reader : public snapshotter::ReadableFile {
+public:
+    explicit Reader(const std::string& bytes) : bytes_(bytes) {}
+
+    Result<std::string_view> read() override {
+        const std::string_view piece = std::string_view(bytes_).substr(at_, 1000);
+        at_ += piece.size();
+        return piece;
+    }
+
+private:
+    std::string bytes_;
+    std::size_t at_ = 0;
+};
+
+Result<std::unique_ptr<snapshotter::ReadableFile>> SimFileSystem::open(const std::string& path) {
+    return std::make_unique<Reader>(TRY(state_->find(path))->bytes);
+}
+
 Result<Bytes> SimFileSystem::read(const std::string& path) {
     return Bytes::copy_of(TRY(state_->find(path))->bytes);
 }
 
 Result<FileInfo> SimFileSystem::stat(const std::string& path) {
+    if (!state_->dead && state_->directories.contains(path)) {
+        return FileInfo{.bytes = 0, .modified_ns = 0, .number = 0, .device = state_->device};
+    }
     const auto inode = TRY(state_->find(path));
-    return FileInfo{inode->bytes.size(), inode->modified, inode->number};
+    return FileInfo{inode->bytes.size(), inode->modified, inode->number, state_->device};
 }
 
 Result<std::vector<std::string>> SimFileSystem::list(const std::string& directory) {
@@ -387,11 +464,20 @@ Result<void> SimFileSystem::make_directories(const std::string& directory) {
 
 Result<std::unique_ptr<FileLock>> SimFileSystem::lock(const std::string& path) {
     TRY(state_->begin());
-    if (!state_->locks.insert(path).second) {
+    TRY(state_->check_parent(path));
+    std::shared_ptr<Inode>& inode = state_->names[path];
+    if (inode == nullptr) {
+        inode = state_->new_inode();
+    }
+    if (!state_->locks.insert(inode->number).second) {
         return fail(ErrorKind::Busy, path + " is held by process 1");
     }
     TRY(state_->end());
-    return std::make_unique<Lock>(state_, path);
+    return std::make_unique<Lock>(state_, path, inode);
+}
+
+Result<std::uint64_t> SimFileSystem::free_bytes(const std::string&) {
+    return state_->free_bytes;
 }
 
 }  // namespace support

@@ -6,6 +6,7 @@
 // Bytes are safe from their file's sync() on, names from sync_directory() on; before that they
 // may survive or not, independently of one another.
 
+#include <cerrno>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -59,15 +60,25 @@ public:
     bool is_dead() const;
     // Everything starts again, locks are free. `seed`: which bytes survive SomeBytes.
     void crash(Loss loss, std::uint64_t seed = 0);
-    // The operation with this number fails, once, and does nothing.
-    void fail_at(std::uint64_t operation);
+    // The operation with this number fails with this errno, once, and does nothing.
+    void fail_at(std::uint64_t operation, int error = EIO);
     // Writes fail, as on a full disk.
     void set_full(bool full);
+    // Every operation fails with this errno (EIO, EACCES, ..) and does nothing; 0: no more.
+    void set_trouble(int error);
+    // As when another volume is mounted there, or this one is not any more.
+    void set_device(std::uint64_t device);
+    void set_free_bytes(std::uint64_t bytes);
 
     // ---- other people's doings; they last at once ----
     // As `cp` does: writes into the file if it is there.
     void put(const std::string& path, std::string_view bytes);
     void erase(const std::string& path);
+    // As a bad disk does: other bytes, and nothing else shows it.
+    void rot(const std::string& path, std::string_view bytes);
+    // As `rm -r` and `mkdir` do.
+    void remove_tree(const std::string& directory);
+    void make_directory(const std::string& directory);
     std::optional<std::string> contents(const std::string& path) const;
     std::vector<std::string> paths() const;
 
@@ -78,12 +89,15 @@ public:
     common::Result<std::unique_ptr<snapshotter::WritableFile>> create(
         const std::string& path) override;
     common::Result<common::Bytes> read(const std::string& path) override;
+    common::Result<std::unique_ptr<snapshotter::ReadableFile>> open(
+        const std::string& path) override;
     common::Result<snapshotter::FileInfo> stat(const std::string& path) override;
     common::Result<std::vector<std::string>> list(const std::string& directory) override;
     common::Result<void> rename(const std::string& from, const std::string& to) override;
     common::Result<void> remove(const std::string& path) override;
     common::Result<void> sync_directory(const std::string& directory) override;
     common::Result<void> make_directories(const std::string& directory) override;
+    common::Result<std::uint64_t> free_bytes(const std::string& directory) override;
     common::Result<std::unique_ptr<snapshotter::FileLock>> lock(const std::string& path) override;
 
 private:
@@ -91,6 +105,7 @@ private:
     struct State;
     class File;
     class RandomFile;
+    class Reader;
     class Lock;
     std::shared_ptr<State> state_;
 };

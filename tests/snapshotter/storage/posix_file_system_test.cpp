@@ -55,6 +55,45 @@ TEST_CASE_FIXTURE(TemporaryDirectory, "files are written, read, renamed, listed 
     CHECK(files.list(data)->empty());
 }
 
+TEST_CASE_FIXTURE(TemporaryDirectory,
+                  "a file is read in pieces, and a new one is not the old one") {
+    PosixFileSystem files;
+    const std::string text(700'000, 'x');
+    for (int i = 0; i < 2; ++i) {
+        auto file = files.create(path + "/one");
+        REQUIRE(file.has_value());
+        REQUIRE((*file)->write(text).has_value());
+        REQUIRE((*file)->sync().has_value());
+        const auto reader = files.open(path + "/one");
+        REQUIRE(reader.has_value());
+        // Whoever has the old one open goes on reading that.
+        std::string back((*reader)->read().value());
+        REQUIRE(files.create(path + "/one").has_value());
+        CHECK(files.stat(path + "/one")->bytes == 0);
+        for (std::string_view piece = (*reader)->read().value(); !piece.empty();
+             piece = (*reader)->read().value()) {
+            back.append(piece);
+        }
+        CHECK(back == text);
+    }
+    CHECK(files.open(path + "/none").error().kind == ErrorKind::NotFound);
+    CHECK(files.free_bytes(path).value() > 0);
+    CHECK(files.stat(path)->device == files.stat(path + "/one")->device);
+}
+
+TEST_CASE_FIXTURE(TemporaryDirectory, "a lock knows whether its file is in its place still") {
+    PosixFileSystem files;
+    const auto lock = files.lock(path + "/.lock");
+    REQUIRE(lock.has_value());
+    CHECK((*lock)->is_in_place());
+    REQUIRE(files.remove(path + "/.lock").has_value());
+    CHECK_FALSE((*lock)->is_in_place());
+    const auto other = files.lock(path + "/.lock");
+    REQUIRE(other.has_value());
+    CHECK_FALSE((*lock)->is_in_place());
+    CHECK((*other)->is_in_place());
+}
+
 TEST_CASE_FIXTURE(TemporaryDirectory, "what is not there is NotFound, other refusals are Io") {
     PosixFileSystem files;
     CHECK(files.read(path + "/x").error().kind == ErrorKind::NotFound);

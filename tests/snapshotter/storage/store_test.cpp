@@ -457,7 +457,7 @@ TEST_CASE_FIXTURE(Fixture, "on a full disk the last save stays, and the next one
     files.set_full(true);
     const auto failed = save(sample_graph(3, 2), 30, 30);
     REQUIRE_FALSE(failed.has_value());
-    CHECK(failed.error().what.find("no space") != std::string::npos);
+    CHECK(failed.error().what.find("No space") != std::string::npos);
     CHECK(files.contents(kSession) == good);
     CHECK(files.paths() == before);
     files.set_full(false);

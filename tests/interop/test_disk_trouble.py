@@ -1,0 +1,173 @@
+"""A disk that refuses while a session runs, for real: full, read-only, unmounted, removed. The
+session goes on, the last good save stays, people are told what to do, and when the cause is gone a
+save follows without anybody restarting anything."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+import values
+from processes import Process, Service, find_binary, wait_until
+
+CONTENTS = [values.mixed_content(index) for index in range(10)]
+
+
+def run(*command):
+    subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def can_mount(path):
+    try:
+        run('mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', path)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    run('umount', path)
+    return True
+
+
+@pytest.fixture
+def volume(tmp_path):
+    """A file system of 4 MiB of our own, mounted at `volume`."""
+    mount_point = tmp_path / 'volume'
+    mount_point.mkdir()
+    if os.geteuid() != 0 or not can_mount(mount_point):
+        pytest.skip('needs root, and the right to mount')
+    run('mount', '-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', mount_point)
+    yield mount_point
+    subprocess.run(['umount', '-l', mount_point], check=False)
+
+
+def start_session(server, new_client, directory):
+    server.data = directory
+    server.set(DATA_DIR=directory, SAVE_INTERVAL=1)
+    server.start()
+    alice = new_client('alice')
+    uuids = alice.host(server.port, CONTENTS)
+    server.wait_saved(alice.graph())
+    wait_until(server.snapshotter.healthy, 'the snapshotter is well')
+    return alice, uuids
+
+
+def expect_trouble(server, words):
+    """Saves fail, and everybody who asks is told so."""
+    server.snapshotter.wait_log('Session NOT saved')
+    server.snapshotter.wait_log(words)
+    wait_until(lambda: not server.snapshotter.healthy(), 'the snapshotter is not well')
+    health = server.snapshotter.health()
+    assert health['status'] == 'save failing' and words in health['save_error']
+    asked = Process('health', [find_binary('holdfast-snapshotter'), '--health'], server.directory,
+                    server.snapshotter.environment)
+    asked.start()
+    asked.wait_exit(1)
+    assert health['following'], 'it goes on following'
+    assert server.serving(), 'the session goes on'
+
+
+def expect_recovery(server, alice):
+    server.snapshotter.wait_log('Saving works again')
+    server.wait_saved(alice.graph())
+    wait_until(server.snapshotter.healthy, 'the snapshotter is well again')
+
+
+def test_full_disk(make_server, new_client, volume):
+    server = make_server()
+    alice, uuids = start_session(server, new_client, volume / 'data')
+    before = server.saved_graph()
+    with open(volume / 'somebody elses', 'wb') as filler:
+        try:
+            while True:
+                filler.write(bytes(65536))
+                filler.flush()
+        except OSError:
+            pass
+    alice.edit(uuids[0], {'while the disk is full': True})
+    expect_trouble(server, 'free some space')
+    assert values.differences(before, server.saved_graph()) == '', 'the last save stays'
+    alice.edit(uuids[1], {'and': 'after'})
+    (volume / 'somebody elses').unlink()
+    expect_recovery(server, alice)
+    alice.leave()
+    server.stop()
+
+
+def mount_again(volume, mount_point, *options):
+    """Files that are open stay open on the mount that was, as when a disk turns read-only by
+    itself: `mount -o remount,ro` alone would refuse because of them."""
+    run('umount', '-l', mount_point)
+    run('mount', '--bind', volume / 'disk', mount_point)
+    if options:
+        run('mount', '-o', 'remount,bind,' + ','.join(options), mount_point)
+
+
+@pytest.fixture
+def mounted_directory(volume, tmp_path):
+    """A data directory that is a mount point itself, as in a container."""
+    mount_point = tmp_path / 'mounted here'
+    mount_point.mkdir()
+    (volume / 'disk').mkdir()
+    run('mount', '--bind', volume / 'disk', mount_point)
+    yield mount_point
+    subprocess.run(['umount', '-l', mount_point], check=False)
+
+
+def test_read_only(make_server, new_client, volume, mounted_directory):
+    server = make_server()
+    alice, uuids = start_session(server, new_client, mounted_directory)
+    before = server.saved_graph()
+    mount_again(volume, mounted_directory, 'ro')
+    alice.edit(uuids[0], {'while the disk is read-only': True})
+    expect_trouble(server, 'mount it writable again')
+    assert values.differences(before, server.saved_graph()) == ''
+    mount_again(volume, mounted_directory)
+    expect_recovery(server, alice)
+    server.cleanup()
+
+
+def test_unmounted_volume(make_server, new_client, volume, mounted_directory):
+    """Nothing is written below the mount point, where it would be hidden later."""
+    server = make_server()
+    alice, uuids = start_session(server, new_client, mounted_directory)
+    run('umount', '-l', mounted_directory)
+    alice.edit(uuids[0], {'while it is not mounted': True})
+    expect_trouble(server, 'mount it again')
+    assert list(mounted_directory.iterdir()) == []
+    run('mount', '--bind', volume / 'disk', mounted_directory)
+    expect_recovery(server, alice)
+    server.cleanup()
+
+
+def test_removed_directory(make_server, new_client, tmp_path):
+    server = make_server()
+    alice, uuids = start_session(server, new_client, tmp_path / 'data')
+    shutil.rmtree(server.data)
+    alice.edit(uuids[0], {'while there is no directory': True})
+    expect_trouble(server, 'make the directory again')
+    assert not server.data.exists(), 'it is not made behind the back of whoever removed it'
+    server.data.mkdir()
+    expect_recovery(server, alice)
+
+    # It is locked again, and found at the next start.
+    other = Service('holdfast-snapshotter', server.directory, server.settings, None,
+                    name='second-snapshotter')
+    other.start()
+    other.wait_exit(3)
+    expected = alice.graph()
+    alice.leave()
+    server.restart()
+    alice.join(server.port)
+    assert values.differences(expected, alice.graph()) == ''
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='nothing is forbidden to root')
+def test_lost_permission(make_server, new_client, tmp_path):
+    server = make_server()
+    alice, uuids = start_session(server, new_client, tmp_path / 'data')
+    server.data.chmod(0o500)
+    try:
+        alice.edit(uuids[0], {'while it is forbidden': True})
+        expect_trouble(server, 'the right to write')
+    finally:
+        server.data.chmod(0o700)
+    expect_recovery(server, alice)
