@@ -17,7 +17,12 @@ public:
     static constexpr common::Millis kPing{1000};
     static constexpr std::int64_t kLatencyUnknown = 999;  // what the reference server shows
 
-    void on_opened() { open_ = true; }
+    // Made anew it has all its time again, or who was lost would be lost for good.
+    void on_opened(common::Instant now) {
+        open_ = true;
+        received_ = now;
+        sent_ = now;
+    }
     void on_closed(common::Instant now) {
         open_ = false;
         closed_at_ = now;

@@ -143,7 +143,7 @@ void Session::on_opened(ClientId id, Generation generation, Channel channel,
     client.outbox.set_generation(generation);
     if (channel == Channel::Heartbeat) {
         client.heartbeat_open = true;
-        client.heartbeat.on_opened();
+        client.heartbeat.on_opened(now);
     } else {
         client.outbox.on_opened(channel);
     }

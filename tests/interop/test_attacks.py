@@ -35,7 +35,9 @@ def version():
 
 
 @pytest.fixture
-def scene(server, new_client, tmp_path):
+def scene(make_server, new_client, tmp_path):
+    # Raw peers do not answer heartbeats: the timeout is longer than any of these tests.
+    server = make_server(SAVE_INTERVAL=1, TIMEOUT=120_000).start()
     return Scene(server, new_client, tmp_path / 'witness')
 
 
@@ -358,9 +360,10 @@ def test_two_with_one_identity(scene):
     scene.check_unharmed()
 
 
-def test_a_client_that_pauses_under_full_load_loses_nothing(server):
+def test_a_client_that_pauses_under_full_load_loses_nothing(make_server):
     """It reads nothing for some seconds, while another sends as fast as it can. (Real clients would
     take minutes for what these do.)"""
+    server = make_server(TIMEOUT=120_000).start()
     writer, reader = raw.peer(ZMTP, server.port), raw.peer(ZMTP, server.port)
     uuid = 'of the writer'
     assert writer.login('writer') == 'LOBBY'
