@@ -240,6 +240,34 @@ const Row kSettings[] = {
      [](const std::string& value, Settings& to) { return apply_kept(value, to.keep_daily); }},
     {"KEEP_WEEKLY", "--keep-weekly", "4", UsedBy::Snapshotter, "the same for weeks",
      [](const std::string& value, Settings& to) { return apply_kept(value, to.keep_weekly); }},
+    {"HISTORY_DAYS", "--history-days", "7", UsedBy::Snapshotter,
+     "for how many days every single change is kept",
+     [](const std::string& value, Settings& to) -> std::optional<Allowed> {
+         if (parse_number<std::uint32_t>(value, 1, 3'650, to.history_days)) {
+             return std::nullopt;
+         }
+         return "a whole number of days from 1 to 3650";
+     }},
+    {"HISTORY_MB", "--history-mb", "4096", UsedBy::Snapshotter,
+     "MiB of single changes that are kept at most; the oldest go first",
+     [](const std::string& value, Settings& to) -> std::optional<Allowed> {
+         std::uint64_t number = 0;
+         if (!parse_number<std::uint64_t>(value, 64, 100'000'000, number)) {
+             return "a whole number of MiB from 64 to 100000000";
+         }
+         to.history_bytes_max = number << 20;
+         return std::nullopt;
+     }},
+    {"HISTORY_SYNC_MS", "--history-sync-ms", "100", UsedBy::Snapshotter,
+     "milliseconds within which a change is on disk; more spares the disk",
+     [](const std::string& value, Settings& to) -> std::optional<Allowed> {
+         std::int64_t number = 0;
+         if (!parse_number<std::int64_t>(value, 0, 60'000, number)) {
+             return "a whole number of milliseconds from 0 to 60000";
+         }
+         to.history_sync = std::chrono::milliseconds(number);
+         return std::nullopt;
+     }},
     {"FEED", "--feed", "(tcp://127.0.0.1:PORT+3)", UsedBy::Both,
      "the broker publishes every change here, the snapshotter listens; never open it to strangers",
      [](const std::string& value, Settings& to) { return apply_endpoint(value, to.feed); }},

@@ -61,6 +61,9 @@ struct Settings {
     std::uint32_t keep_hourly = 0;
     std::uint32_t keep_daily = 0;
     std::uint32_t keep_weekly = 0;
+    std::uint32_t history_days = 0;
+    std::uint64_t history_bytes_max = 0;
+    std::chrono::milliseconds history_sync{};
     std::string feed;  // a ZeroMQ endpoint: the broker binds it, the snapshotter connects to it
     std::string link;
     HostPort health;                 // of this program

@@ -24,6 +24,7 @@ namespace {
 constexpr Millis kTickMax{100};
 constexpr Millis kHealthEvery{200};
 constexpr Millis kOutboxKeeps{1'000};
+constexpr Millis kErrorEvery{60'000};
 // A reason may hold the names of many users.
 constexpr std::size_t kReasonBytesMax = 500;
 
@@ -91,6 +92,7 @@ bool Loop::turn() {
     receive_feed(now);
     receive_link(now);
     receive_done(now);
+    receive_history(now);
     MirrorEffects effects;
     parts_.mirror.on_tick(now, effects);
     perform_all(std::move(effects), now);
@@ -113,10 +115,12 @@ bool Loop::turn() {
 }
 
 bool Loop::wait() {
-    common::io::PollItem items[] = {{.socket = &parts_.feed},
-                                    {.socket = &parts_.link, .want_write = !outbox_.empty()},
-                                    {.descriptor = parts_.worker.descriptor()},
-                                    {.descriptor = parts_.signals.descriptor()}};
+    common::io::PollItem items[] = {
+        {.socket = &parts_.feed},
+        {.socket = &parts_.link, .want_write = !outbox_.empty()},
+        {.descriptor = parts_.worker.descriptor()},
+        {.descriptor = parts_.history ? parts_.history->descriptor() : parts_.worker.descriptor()},
+        {.descriptor = parts_.signals.descriptor()}};
     Millis timeout = kTickMax;
     if (const auto due = parts_.schedule.next_due()) {
         timeout = std::clamp(*due - common::io::instant_now(), Millis(0), kTickMax);
@@ -193,7 +197,58 @@ void Loop::receive_done(Instant now) {
     }
 }
 
+// How far everything is on disk, and what stands in the way.
+void Loop::receive_history(Instant now) {
+    if (parts_.history == nullptr) {
+        return;
+    }
+    const HistoryReport report = parts_.history->take_report();
+    if (report.durable) {
+        MirrorEffects effects;
+        parts_.mirror.on_durable(*report.durable, effects);
+        perform_all(std::move(effects), now);
+    }
+    if (report.wants_save) {
+        parts_.log.error(
+            "The disk does not follow: the history of the last changes is given up, "
+            "a save of the whole session takes its place");
+        parts_.schedule.request(reasons::kHistoryBehind);
+    }
+    if (report.error && now - history_error_said_ >= kErrorEvery) {
+        history_error_said_ = now;
+        parts_.log.error("The history is NOT written: " + log_text(*report.error, kReasonBytesMax) +
+                         "; trying again");
+    }
+    for (const std::string& name : report.removed) {
+        parts_.log.debug("Old history removed: " + name);
+    }
+    const HistoryStatus status = history_status(now);
+    switch (durability_.on_age(status.age, now)) {
+        case DurabilityWatch::Says::Nothing:
+            break;
+        case DurabilityWatch::Says::Stalled:
+            parts_.log.error(
+                "Changes of the last " + std::to_string(status.age->count() / 1000) +
+                " s are NOT on disk yet: they would be lost if this machine failed now");
+            break;
+        case DurabilityWatch::Says::Recovered:
+            parts_.log.info("All changes are on disk again");
+            break;
+    }
+}
+
+HistoryStatus Loop::history_status(Instant now) const {
+    HistoryStatus status = parts_.history->status(now);
+    if (!parts_.mirror.graph().initialised()) {
+        status.age.reset();  // there is no session that could be lost
+    }
+    return status;
+}
+
 void Loop::on_save_done(const SaveDone& done, Instant now) {
+    if (parts_.history != nullptr) {
+        parts_.history->save_ended(done.outcome && done.outcome->in_history);
+    }
     if (done.outcome) {
         on_saved(*done.outcome, now);
         return;
@@ -316,6 +371,9 @@ void Loop::start_due_save(Instant now) {
     if (const auto due = parts_.schedule.due(now)) {
         SaveRequest request = save_request(due->reason);
         saving_ = request.stamp.position;
+        if (parts_.history != nullptr) {
+            parts_.history->save_begins({request.stamp.position, request.stamp.lineage});
+        }
         parts_.worker.submit(std::move(request));
     }
 }
@@ -362,7 +420,7 @@ void Loop::send_link(Instant now) {
     }
 }
 
-void Loop::perform(AppliedRecord effect, Instant) {
+void Loop::perform(AppliedRecord effect, Instant now) {
     const auto& mutation = effect.record.mutation;
     if (const auto* joined = std::get_if<common::UserJoined>(&mutation)) {
         parts_.log.info("User joined: " + log_text(joined->name));
@@ -376,6 +434,15 @@ void Loop::perform(AppliedRecord effect, Instant) {
         parts_.schedule.request(reasons::kInitialised);
     } else if (std::holds_alternative<common::Cleared>(mutation)) {
         parts_.log.info("An upload was broken off: the session is not initialized");
+    }
+    if (parts_.history != nullptr) {
+        parts_.history->add(std::move(effect), now);
+    }
+}
+
+void Loop::perform(GraphReplaced effect, Instant) {
+    if (parts_.history != nullptr) {
+        parts_.history->on_replaced(effect.position);
     }
 }
 
@@ -465,6 +532,10 @@ void Loop::publish_health(Instant now) {
     status_.holding = parts_.mirror.holding();
     status_.nodes = parts_.mirror.graph().size();
     status_.saving = parts_.schedule.running();
+    status_.durable = parts_.mirror.durable();
+    if (parts_.history != nullptr) {
+        status_.history = history_status(now);
+    }
     status_.log_lines_lost = parts_.log.lost();
     parts_.health->publish(summary(status_) == "ok", to_json(status_), to_metrics(status_));
 }

@@ -1,5 +1,5 @@
 #pragma once
-// The snapshotter's one loop: waits for feed, link, save worker, signals and time; hands them to
+// The snapshotter's one loop: waits for feed, link, workers, signals and time; hands them to
 // mirror, schedule and stopping, and does what these say. It decides nothing itself.
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include "common/io/signals.h"
 #include "common/io/zmq_socket.h"
 #include "common/log.h"
+#include "snapshotter/history_worker.h"
 #include "snapshotter/mirror.h"
 #include "snapshotter/progress.h"
 #include "snapshotter/save_worker.h"
@@ -32,7 +33,11 @@ struct LoopParts {
     common::io::HttpServer* health;  // null: off
     common::Log& log;
     std::optional<DiskUse> disk = std::nullopt;  // at the start
+    HistoryWorker* history = nullptr;            // null: none is written
 };
+
+// Changes that do not reach the disk for so long are worth a line in the log.
+inline constexpr common::Millis kDurabilityPatience{5'000};
 
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailed = 1;
@@ -52,6 +57,8 @@ private:
     void receive_feed(common::Instant now);
     void receive_link(common::Instant now);
     void receive_done(common::Instant now);
+    void receive_history(common::Instant now);
+    HistoryStatus history_status(common::Instant now) const;
     void start_due_save(common::Instant now);
     void look_after_saves(common::Instant now);
     void publish_health(common::Instant now);
@@ -66,6 +73,7 @@ private:
     void perform_all(MirrorEffects effects, common::Instant now);
     void perform(SendLink effect, common::Instant now);
     void perform(AppliedRecord effect, common::Instant now);
+    void perform(GraphReplaced effect, common::Instant now);
     void perform(PinBackup effect, common::Instant now);
     void perform(WantSave effect, common::Instant now);
     void perform(BrokerLost effect, common::Instant now);
@@ -84,8 +92,10 @@ private:
     ProgressLog progress_log_;
     common::Instant started_;
     common::Instant health_published_{};
+    common::Instant history_error_said_{};
     Status status_;
     common::Position saving_;  // of the save that is running
+    DurabilityWatch durability_{kDurabilityPatience};
     int exit_code_ = kExitOk;
 
     // What the link does not take just now. What waits for long is of no use any more: the mirror

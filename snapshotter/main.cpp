@@ -65,6 +65,9 @@ void log_banner(Log& log, const Settings& settings, const std::string& data_dir)
              ", and the last one of each of " + std::to_string(settings.keep_hourly) + " hours, " +
              std::to_string(settings.keep_daily) + " days and " +
              std::to_string(settings.keep_weekly) + " weeks; pinned ones always");
+    log.info("History kept: " + std::to_string(settings.history_days) + " days, at most " +
+             std::to_string(settings.history_bytes_max >> 20) + " MiB; on disk within " +
+             std::to_string(settings.history_sync.count()) + " ms");
     log.info("Feed: " + settings.feed + ", link: " + settings.link +
              ", health: " + to_string(settings.health));
 }
@@ -86,6 +89,10 @@ void log_recovered(Log& log, const Recovered& recovered, const std::string& data
     log.info("Previous session found: " + log_text(recovered.file, 1000));
     log.info("  Timestamp: " + file_names::iso_local(recovered.stamp.saved));
     log.info(std::string("  Initialized: ") + (initialised ? "yes" : "no"));
+    if (recovered.changes > 0) {
+        log.info("  Changes after that, from the history: " + std::to_string(recovered.changes) +
+                 ", the last one at " + file_names::iso_local(recovered.stamp.last_mutation));
+    }
     log.info("  Nodes: " + std::to_string(recovered.session->graph.nodes.size()));
     log.info("  Reason: " + (recovered.restored_by_hand ? "put there by hand"
                              : recovered.from_backup    ? "from a backup"
@@ -136,12 +143,16 @@ int run(const Settings& settings, common::io::Signals& signals, Log& log) {
     log_banner(log, settings, data_dir);
 
     PosixFileSystem files;
+    HistoryOptions history_options;
+    history_options.age_max = std::chrono::hours(24) * settings.history_days;
+    history_options.bytes_max = settings.history_bytes_max;
     auto store = Store::open(files, {.directory = data_dir,
                                      .backups_max = settings.backups_max,
                                      .version = common::version(),
                                      .keep_hourly = settings.keep_hourly,
                                      .keep_daily = settings.keep_daily,
-                                     .keep_weekly = settings.keep_weekly});
+                                     .keep_weekly = settings.keep_weekly,
+                                     .history = history_options});
     if (!store) {
         const bool locked = store.error().kind == common::ErrorKind::Busy;
         return failed(log, store.error(), locked ? kExitLocked : kExitFailed);
@@ -188,15 +199,22 @@ int run(const Settings& settings, common::io::Signals& signals, Log& log) {
     }
 
     // Until it is saved, the directory does not show what was recovered.
-    const bool save_soon = recovered->restored_by_hand || recovered->from_backup;
+    const bool save_soon =
+        recovered->restored_by_hand || recovered->from_backup ||
+        (recovered->session && (recovered->changes > 0 || !recovered->history_base));
+    // Of what is promised, half is for gathering changes and half for the disk.
+    HistoryQueue queue({.delay = settings.history_sync / 2}, recovered->history_base);
     Mirror mirror(id, host_name() + ":" + data_dir, stored_whole(std::move(*recovered)));
     Schedule schedule(settings.save_interval, common::io::instant_now());
     if (save_soon) {
         schedule.request(reasons::kRecovered);
     }
+    History& past = *(*store)->history();
     SaveWorker worker(std::move(*store));
-    Loop loop({mirror, schedule, worker, **feed, **link, signals, health.get(), log, disk},
-              data_dir);
+    HistoryWorker history(past, std::move(queue));
+    Loop loop(
+        {mirror, schedule, worker, **feed, **link, signals, health.get(), log, disk, &history},
+        data_dir);
     const int exit_code = loop.run();
     log.info(exit_code == kExitOk ? "Stopped, everything is saved" : "Stopped");
     return exit_code;

@@ -1,5 +1,6 @@
 #include "snapshotter/mirror.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/limits.h"
@@ -29,6 +30,16 @@ MirrorLog log_line(MirrorLog::Level level, std::string text) {
 feed::Holding Mirror::State::holding() const {
     return feed::Holding{position,     lineage,      graph.timeline(), graph.initialised(),
                          graph.size(), last_mutation};
+}
+
+// Whether the history of this state passes through `earlier`.
+bool Mirror::State::includes(const Position& earlier) const {
+    const auto reaches = [&earlier](const Position& later) {
+        return later.epoch == earlier.epoch && later.seq >= earlier.seq;
+    };
+    return reaches(position) ||
+           std::any_of(lineage.begin(), lineage.end(),
+                       [&](const common::LineageEntry& entry) { return reaches(entry.parent); });
 }
 
 Mirror::Mirror(std::uint64_t snapshotter, std::string name, std::optional<common::Whole> stored)
@@ -357,6 +368,7 @@ void Mirror::on_tail_piece(feed::Piece piece, Instant now, MirrorEffects& effect
     if (tail_->beside) {
         state_ = std::move(*tail_->beside);
         distrusted_ = false;
+        effects.emplace_back(GraphReplaced{state_.position});
         effects.emplace_back(WantSave{reasons::kAfterResync});
     }
     if (tail_->records > 0) {
@@ -387,6 +399,7 @@ void Mirror::on_whole_piece(feed::Piece piece, Instant now, MirrorEffects& effec
     distrusted_ = false;
     effects.emplace_back(
         Resynced{"the whole graph, " + std::to_string(state_.graph.size()) + " nodes"});
+    effects.emplace_back(GraphReplaced{state_.position});
     effects.emplace_back(WantSave{reasons::kAfterResync});
     drain_early(now, effects);
 }
@@ -423,11 +436,21 @@ void Mirror::on_tick(Instant now, MirrorEffects& effects) {
     }
 }
 
+void Mirror::on_durable(const Position& position, MirrorEffects& effects) {
+    say_durable(position, durable_ ? durable_->saved : common::WallTime{}, effects);
+}
+
 void Mirror::on_saved(const Position& position, common::WallTime saved, MirrorEffects& effects) {
+    say_durable(position, saved, effects);
+}
+
+void Mirror::say_durable(const Position& position, common::WallTime saved, MirrorEffects& effects) {
     if (distrusted_) {
         return;  // kept, but not to be relied on
     }
-    durable_ = feed::Durable{position, saved};
+    const bool goes_back =
+        durable_ && state_.includes(durable_->position) && durable_->position.seq > position.seq;
+    durable_ = feed::Durable{goes_back ? durable_->position : position, saved};
     if (!lost_) {
         effects.emplace_back(SendLink{*durable_});
     }

@@ -36,6 +36,10 @@ struct AppliedRecord {
     common::feed::Frames frames;
     common::Position position;  // after it
 };
+// The graph is another one than what the records so far have led to; it stands at this position.
+struct GraphReplaced {
+    common::Position position;
+};
 // Before the next effect: keep what the mirror holds now as a pinned backup (it is ahead of the
 // broker's session or another one). Its copy and holding are given along.
 struct PinBackup {
@@ -58,8 +62,9 @@ struct MirrorLog {
     enum class Level { Debug, Info, Warning, Error } level;
     std::string text;
 };
-using MirrorEffect = std::variant<SendLink, AppliedRecord, PinBackup, WantSave, BrokerLost,
-                                  BrokerBack, BrokerStopping, BrokerStopped, Resynced, MirrorLog>;
+using MirrorEffect =
+    std::variant<SendLink, AppliedRecord, GraphReplaced, PinBackup, WantSave, BrokerLost,
+                 BrokerBack, BrokerStopping, BrokerStopped, Resynced, MirrorLog>;
 using MirrorEffects = std::vector<MirrorEffect>;
 
 class Mirror {
@@ -71,7 +76,9 @@ public:
                  common::Instant now, MirrorEffects& effects);
     void on_link(common::feed::LinkMessage message, common::Instant now, MirrorEffects& effects);
     void on_tick(common::Instant now, MirrorEffects& effects);
-    // A save of `position` is on disk. It is called durable unless our own state is in doubt.
+    // The history is on disk up to `position`, or a save of it is. It is called durable unless our
+    // own state is in doubt; of two in one lineage the later one counts.
+    void on_durable(const common::Position& position, MirrorEffects& effects);
     void on_saved(const common::Position& position, common::WallTime saved, MirrorEffects& effects);
     // The answer to a WantSave with a request.
     void on_save_answered(std::uint64_t request, bool ok, std::string text, MirrorEffects& effects);
@@ -85,6 +92,8 @@ public:
     std::optional<common::feed::BrokerState> broker_state() const;
     // What the broker has said of its graph at our position; none: nothing, or of an older one.
     std::optional<common::Hash128> broker_digest() const;
+    // What was called durable last, and where the last save stands.
+    const std::optional<common::feed::Durable>& durable() const { return durable_; }
     // Records behind the last beat, 0 when in step.
     std::uint64_t lag() const;
 
@@ -97,6 +106,7 @@ private:
         common::WallTime last_mutation{};
 
         common::feed::Holding holding() const;
+        bool includes(const common::Position& earlier) const;
     };
     // What a record is to a state.
     enum class Fit { Applied, Known, Gap, Failed };
@@ -146,6 +156,9 @@ private:
     std::size_t early_bytes_ = 0;
 
     RestoreServer restore_;
+    void say_durable(const common::Position& position, common::WallTime saved,
+                     MirrorEffects& effects);
+
     std::uint64_t restore_stream_ = 0;
     std::optional<common::feed::Durable> durable_;
 };

@@ -13,8 +13,28 @@ using Json = nlohmann::ordered_json;
 
 namespace {
 
+// Older changes that are not on disk are more than a slow moment.
+constexpr common::Millis kDurableAgeMax{5'000};
+
 Json to_json(const common::Position& position) {
     return common::position_json<Json>(position);
+}
+
+// `age_ms`: for how long the oldest change that is not durable has been waiting.
+Json to_json(const std::optional<common::feed::Durable>& durable,
+             const std::optional<HistoryStatus>& history) {
+    return {{"position", durable ? to_json(durable->position) : Json()},
+            {"age_ms", history ? Json(history->age.value_or(common::Millis{}).count()) : Json()}};
+}
+
+Json to_json(const HistoryStatus& history) {
+    return {{"written", history.flowing},
+            {"bytes_waiting", history.bytes_waiting},
+            {"segments", history.size.segments},
+            {"bytes", history.size.bytes},
+            {"since", number(history.size.first_time) == 0
+                          ? Json()
+                          : Json(file_names::iso_local(history.size.first_time))}};
 }
 
 Json to_json(const Status::Save& save) {
@@ -48,6 +68,9 @@ std::string summary(const Status& status) {
     if (status.save_failures > 0) {
         return "save failing";
     }
+    if (status.history && status.history->age.value_or(kDurableAgeMax) > kDurableAgeMax) {
+        return "changes not on disk";
+    }
     if (status.stopping) {
         return "stopping";
     }
@@ -70,6 +93,8 @@ std::string to_json(const Status& status) {
     json["initialized"] = status.holding && status.holding->initialised;
     json["nodes"] = status.nodes;
     json["position"] = status.holding ? to_json(status.holding->position) : Json();
+    json["durable"] = to_json(status.durable, status.history);
+    json["history"] = status.history ? to_json(*status.history) : Json();
     json["saving"] = status.saving;
     json["progress_percent"] = status.progress_percent ? Json(*status.progress_percent) : Json();
     json["verified"] = status.verified ? Json(file_names::iso_local(*status.verified)) : Json();

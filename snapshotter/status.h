@@ -6,6 +6,7 @@
 
 #include "common/feed.h"
 #include "common/ids.h"
+#include "snapshotter/history_worker.h"
 #include "snapshotter/storage/disk_use.h"
 
 namespace snapshotter {
@@ -43,12 +44,15 @@ struct Status {
     std::optional<int> progress_percent;       // of what is being saved, backed up or checked
     std::optional<common::WallTime> verified;  // when what was saved was last read and found right
 
+    std::optional<common::feed::Durable> durable;  // up to here everything survives anything
+    std::optional<HistoryStatus> history;          // none: none is written
+
     std::uint64_t log_lines_lost = 0;
     std::uint64_t malformed_messages = 0;
 };
 
 // One word, the value of "status": "ok", or what is wrong: "stopping", "no broker", "catching up",
-// "save failing". Healthy is "ok" only.
+// "save failing", "changes not on disk". Healthy is "ok" only.
 std::string summary(const Status& status);
 std::string to_json(const Status& status);
 std::string to_metrics(const Status& status);

@@ -27,9 +27,10 @@ ROOMS = {
     "snapshotter": """
         storage/file_system storage/posix_file_system storage/file_names
         storage/atomic_file storage/metadata storage/packing storage/sqlite
-        storage/history_segment storage/history_reader storage/history storage/disk_use retention
-        progress storage/store
-        restore_server schedule trouble mirror stopping save_worker status options
+        storage/history_segment storage/history_reader storage/history storage/recovery
+        storage/disk_use retention progress storage/store
+        restore_server schedule trouble mirror stopping save_worker history_queue history_worker
+        status options
         commands/save_now commands/command_line commands/time_text commands/graph_view
         commands/moments commands/session_change commands/commands
         commands/list commands/verify commands/inspect commands/export commands/import
@@ -64,6 +65,7 @@ LIBRARIES = {
         "broker/main.cpp",
         "snapshotter/storage/posix_file_system.cpp",
         "snapshotter/save_worker.cpp",  # its thread wakes the loop through a descriptor
+        "snapshotter/history_worker.cpp",  # the same
         "snapshotter/loop.cpp",
         "snapshotter/main.cpp",
     ],

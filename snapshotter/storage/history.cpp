@@ -34,7 +34,7 @@ Result<void> remove_if_there(FileSystem& files, const std::string& path) {
 
 Result<void> remove_segment(FileSystem& files, const std::string& file) {
     // The log of SQLite after its file: a segment is never left without what belongs to it.
-    TRY(files.remove(file));
+    TRY(remove_if_there(files, file));
     for (const char* companion : kCompanions) {
         TRY(remove_if_there(files, file + companion));
     }
@@ -131,6 +131,9 @@ Result<std::unique_ptr<History>> History::open(FileSystem& files, HistoryOptions
     if (!history->finished_.empty()) {
         history->next_number_ = history->finished_.back().number + 1;
     }
+    // Damaged ones are not ours to remove.
+    std::erase_if(history->finished_,
+                  [](const auto& segment) { return segment.damage.has_value(); });
     return history;
 }
 
@@ -139,6 +142,7 @@ Result<std::unique_ptr<History>> History::open(FileSystem& files, HistoryOptions
 // Under a temporary name until it is complete.
 Result<void> History::create_segment(const std::string& file, const HistorySegment& segment) {
     const std::string& directory = options_.place.directory;
+    TRY(files_.make_directories(directory));
     const std::string temporary =
         join(directory, file_names::temporary(file_names::segment_name(segment.number)));
     {
@@ -310,6 +314,19 @@ Result<void> History::write_save(std::size_t index, const HistorySave& save, Wal
 }
 
 // ---- Housekeeping ------------------------------------------------------------------------------
+
+bool History::is_placed(const HistorySave& save) const {
+    const std::lock_guard lock(mutex_);
+    return !saves_.empty() && saves_.back().placed && saves_.back().digest == save.digest &&
+           saves_.back().position == save.position;
+}
+
+void History::start_over() {
+    const std::lock_guard lock(mutex_);
+    abandon_segment();
+    finished_.clear();
+    saves_.clear();
+}
 
 void History::backup_made(WallTime now) {
     const std::lock_guard lock(mutex_);

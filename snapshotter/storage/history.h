@@ -71,12 +71,18 @@ public:
     common::Result<void> save_begins(const HistorySave& save, common::WallTime now);
     common::Result<void> save_placed(const HistorySave& save, common::WallTime now);
 
+    // The directory was lost with all that was in it: what comes goes into a new segment.
+    void start_over();
+
     // A good moment to begin a new segment.
     void backup_made(common::WallTime now);
 
     // Removes what is too old or too much, but nothing that leads from the last save to now.
     // Returns the names.
     common::Result<std::vector<std::string>> prune(common::WallTime now);
+
+    // Whether the history knows that this one is in place.
+    bool is_placed(const HistorySave& save) const;
 
     HistorySize size() const;
 

@@ -6,6 +6,7 @@
 #include "common/verify.h"
 #include "snapshotter/storage/atomic_file.h"
 #include "snapshotter/storage/file_names.h"
+#include "snapshotter/storage/recovery.h"
 #include "snapshotter/storage/store_state.h"
 
 namespace snapshotter {
@@ -16,7 +17,6 @@ using common::Error;
 using common::ErrorKind;
 using common::fail;
 using common::Hash128;
-using common::Lineage;
 using common::Position;
 using common::Result;
 using common::Seq;
@@ -28,17 +28,6 @@ using file_names::Backup;
 using file_names::join;
 
 namespace {
-
-// Whether what stands at `position` goes on from `recorded`, or is it.
-bool continues(const Position& position, const Lineage& lineage, const Position& recorded) {
-    const auto reaches = [&recorded](const Position& later) {
-        return later == recorded ||
-               (later.epoch == recorded.epoch && number(later.seq) > number(recorded.seq));
-    };
-    return recorded == Position{} || reaches(position) ||
-           std::any_of(lineage.begin(), lineage.end(),
-                       [&](const common::LineageEntry& entry) { return reaches(entry.parent); });
-}
 
 // A file that the addon wrote knows nothing of positions: it begins a history of its own.
 SessionStamp begin_history(SessionFile& session, WallTime now, Epoch fresh_epoch) {
@@ -178,12 +167,14 @@ Result<std::string> Store::quarantine(const std::string& directory, const std::s
     const std::string quarantine = path(file_names::kQuarantine);
     TRY(files_.make_directories(quarantine));
     const std::vector<std::string> taken = TRY(files_.list(quarantine));
-    const std::string stem = name.substr(0, name.rfind('.'));
-    const std::string when = name_of(Backup{file_names::local_time(now), 1, false});
-    std::string target = stem + ".damaged_" + when.substr(when.find('_') + 1);
+    const std::size_t dot = name.rfind('.');
+    const std::string stem = name.substr(0, dot);
+    std::string when = name_of(Backup{file_names::local_time(now), 1, false});
+    when = when.substr(when.find('_') + 1);
+    when = when.substr(0, when.rfind('.')) + name.substr(dot);
+    std::string target = stem + ".damaged_" + when;
     for (int number = 2; contains(taken, target); ++number) {
-        target =
-            stem + ".damaged_" + std::to_string(number) + "_" + when.substr(when.find('_') + 1);
+        target = stem + ".damaged_" + std::to_string(number) + "_" + when;
     }
     TRY(files_.rename(join(directory, name), join(quarantine, target)));
     TRY(files_.sync_directory(quarantine));
@@ -196,6 +187,7 @@ Result<Recovered> Store::recover(WallTime now, Epoch fresh_epoch) {
     TRY(recover_leftovers());
     Recovered recovered;
     recovered.metadata = TRY(recover_metadata(recovered.notes));
+    past_ = TRY(recover_reader());
 
     const std::string file = path(file_names::kSession);
     const Result<FileInfo> info = files_.stat(file);
@@ -206,7 +198,8 @@ Result<Recovered> Store::recover(WallTime now, Epoch fresh_epoch) {
     if (info) {
         Result<SessionFile> session = load(file);
         if (session) {
-            recover_current(std::move(*session), *info, now, fresh_epoch, recovered);
+            TRY(recover_current(std::move(*session), *info, now, fresh_epoch, recovered));
+            TRY(recover_damaged_history(recovered));
             return recovered;
         }
         if (!is_damage(session.error())) {
@@ -215,12 +208,13 @@ Result<Recovered> Store::recover(WallTime now, Epoch fresh_epoch) {
         damage.push_back(session.error());
     }
     TRY(recover_older(now, fresh_epoch, damage, recovered));
+    TRY(recover_damaged_history(recovered));
     return recovered;
 }
 
 // session_snapshot.db is good.
-void Store::recover_current(SessionFile session, const FileInfo& info, WallTime now,
-                            Epoch fresh_epoch, Recovered& recovered) {
+Result<void> Store::recover_current(SessionFile session, const FileInfo& info, WallTime now,
+                                    Epoch fresh_epoch, Recovered& recovered) {
     recovered.file = path(file_names::kSession);
     if (!session.stamp) {
         recovered.restored_by_hand = true;
@@ -229,8 +223,9 @@ void Store::recover_current(SessionFile session, const FileInfo& info, WallTime 
         recovered.stamp = *session.stamp;
     }
     const Position stands_at = recovered.stamp.position;
-    if (session.stamp && recovered.metadata &&
-        !continues(stands_at, session.stamp->lineage, recovered.metadata->position)) {
+    const std::vector<HistorySave> saves =
+        past_ ? past_->current_saves() : std::vector<HistorySave>();
+    if (session.stamp && !is_last_save(*session.stamp, info, recovered.metadata, saves)) {
         recovered.restored_by_hand = true;
         branch_off(recovered.stamp, now, fresh_epoch);
     }
@@ -249,6 +244,7 @@ void Store::recover_current(SessionFile session, const FileInfo& info, WallTime 
         }
     }
     recovered.session = std::move(session);
+    return recovered.restored_by_hand ? Result<void>() : recover_history(recovered);
 }
 
 // session_snapshot.db is damaged or not there.
@@ -260,7 +256,7 @@ Result<void> Store::recover_older(WallTime now, Epoch fresh_epoch, std::vector<E
     const std::vector<std::string> names = TRY(files_.list(backups));
     std::vector<std::string> damaged;
     auto found = TRY(recover_backup(names, damage, damaged));
-    if (!found) {
+    if (!found && !TRY(recover_from_nothing(recovered))) {
         return recover_nothing(names, damage, recovered);
     }
     // Only now, when something good is at hand, is anything moved: otherwise the next start would
@@ -269,7 +265,7 @@ Result<void> Store::recover_older(WallTime now, Epoch fresh_epoch, std::vector<E
         const std::string moved = TRY(quarantine(options_.directory, file_names::kSession, now));
         recovered.notes.push_back("The session file is damaged and was moved to " + moved + " (" +
                                   damage.front().what + ")");
-    } else {
+    } else if (found) {
         recovered.notes.push_back(file +
                                   " is missing, though there are backups. To start a fresh "
                                   "session instead, clear the whole directory " +
@@ -279,47 +275,53 @@ Result<void> Store::recover_older(WallTime now, Epoch fresh_epoch, std::vector<E
         const std::string moved = TRY(quarantine(backups, name, now));
         recovered.notes.push_back("The backup " + name + " is damaged and was moved to " + moved);
     }
+    recovered.from_backup = true;
+    if (!found) {
+        return {};
+    }
     auto& [name, session] = *found;
     recovered.file = join(backups, name);
-    recovered.from_backup = true;
     recovered.notes.push_back("The session is taken from the newest good backup, " +
                               recovered.file);
-    recovered.stamp = session.stamp ? *session.stamp : begin_history(session, now, fresh_epoch);
+    const bool has_stamp = session.stamp.has_value();
+    recovered.stamp = has_stamp ? *session.stamp : begin_history(session, now, fresh_epoch);
     state_->verified.insert(name);
     state_->backup = name;
     state_->backup_digest = recovered.stamp.digest;
     recovered.session = std::move(session);
-    return {};
+    return has_stamp ? recover_history(recovered) : Result<void>();
+}
+
+std::string Store::next_step() const {
+    return ". Copy a good session file to " + path(file_names::kSession) +
+           ", or clear the whole directory to start a fresh session, then start again";
 }
 
 // No session file and no backup that can be read: fresh only if there never was any.
 Result<void> Store::recover_nothing(const std::vector<std::string>& backups,
                                     const std::vector<Error>& damage, const Recovered& recovered) {
-    const std::string next_step =
-        ". Copy a good session file to " + path(file_names::kSession) +
-        ", or clear the whole directory to start a fresh session, then start again";
     if (!damage.empty()) {
         return fail(damage.front().kind, "there is a session in " + options_.directory +
                                              ", but neither it nor any backup can be read (" +
-                                             damage.front().what + ")" + next_step);
+                                             damage.front().what + ")" + next_step());
     }
     for (const std::string& name : backups) {
         if (file_names::parse_backup(name)) {
             return fail(ErrorKind::NotFound, "there is no session file in " + options_.directory +
                                                  ", only pinned backups such as " + name +
-                                                 next_step);
+                                                 next_step());
         }
     }
     if (recovered.metadata && recovered.metadata->initialised) {
         return fail(ErrorKind::NotFound,
                     path(file_names::kMetadata) + " tells of a session of " +
                         std::to_string(recovered.metadata->node_count) +
-                        " nodes, but there is neither a session file nor a backup" + next_step);
+                        " nodes, but there is neither a session file nor a backup" + next_step());
     }
     const Result<std::vector<std::string>> quarantined = files_.list(path(file_names::kQuarantine));
     if (quarantined && !quarantined->empty()) {
         return fail(ErrorKind::NotFound, "all that is left of a session in " + options_.directory +
-                                             " is damaged, in quarantine" + next_step);
+                                             " is damaged, in quarantine" + next_step());
     }
     if (!quarantined && quarantined.error().kind != ErrorKind::NotFound) {
         return tl::unexpected(quarantined.error());

@@ -3,12 +3,15 @@
 //
 //   session_snapshot.db     the latest save      session_metadata.json   about it, for people
 //   backups/                older saves          quarantine/             damaged files, kept
+//   history/                what came between them: see history.h
 //
 // A save: session file under a temporary name, sync, read back and compared with the graph, rename,
-// sync of the directory; from here on it survives anything. Then a backup (a file of its own,
-// never a link: people copy backups over session_snapshot.db, which writes into that file), then
-// the metadata, then retention. What fails before the rename fails the save and leaves the last one
-// as it was; what fails after it is a warning, and is made good by the next save.
+// sync of the directory; from here on it survives anything. Before the rename a row about it goes
+// into the history, by which the next start tells it from one that was put there by hand. Then
+// a backup (a file of its own, never a link: people copy backups over session_snapshot.db, which
+// writes into that file), then the metadata, then retention. What fails before the rename fails the
+// save and leaves the last one as it was; what fails after it is a warning, and is made good by the
+// next save.
 //
 // Before each save it is made sure that the directory is still the one that was opened. One that
 // was removed and made again is locked anew and used; where a volume was unmounted nothing is
@@ -30,6 +33,7 @@
 #include "snapshotter/progress.h"
 #include "snapshotter/storage/disk_use.h"
 #include "snapshotter/storage/file_system.h"
+#include "snapshotter/storage/history.h"
 #include "snapshotter/storage/metadata.h"
 
 namespace snapshotter {
@@ -43,6 +47,8 @@ struct StoreOptions {
     std::size_t keep_hourly = 0;
     std::size_t keep_daily = 0;
     std::size_t keep_weekly = 0;
+    // None: there is no history. Its directory and version are ours to say.
+    std::optional<HistoryOptions> history = std::nullopt;
 };
 
 // What a directory held at the start. If it was restored by hand or comes from a backup, a save
@@ -54,9 +60,12 @@ struct Recovered {
     // one: an epoch and a timeline of its own. One that was put there by hand gets a new epoch
     // whose parent is the position it was saved at, and `now` as its last change.
     common::SessionStamp stamp;
-    std::string file;                  // where it was found, with its directory
-    bool restored_by_hand = false;     // not what the metadata say was saved last
-    bool from_backup = false;          // session_snapshot.db was damaged or missing: see the notes
+    std::string file;               // where it was found, with its directory
+    bool restored_by_hand = false;  // not what the metadata say was saved last
+    bool from_backup = false;       // session_snapshot.db was damaged or missing: see the notes
+    std::uint64_t changes = 0;      // that came from the history after that file
+    // From where history can go on at once; none: it must wait for a save.
+    std::optional<HistoryBase> history_base;
     std::optional<Metadata> metadata;  // of the last save, if it can be read
     std::vector<std::string> notes;    // what people must be told, loudly, each a sentence
 };
@@ -84,6 +93,7 @@ struct SaveReport {
     common::Position position;  // what survives now; of no meaning if NotInitialised
     common::WallTime saved{};
     bool as_the_broker = false;         // the broker has told the same digest for this position
+    bool in_history = false;            // history can go on from it
     std::string backup;                 // the name of the backup that was made, empty if none
     std::vector<std::string> removed;   // names of backups that retention took
     std::optional<DiskUse> disk;        // after the save
@@ -143,6 +153,10 @@ public:
 
     const std::string& directory() const { return options_.directory; }
 
+    // After recover(); null: there is none. Lives as long as the store, and may be used by another
+    // thread meanwhile.
+    History* history() { return history_.get(); }
+
 private:
     Store(FileSystem& files, StoreOptions options, std::unique_ptr<FileLock> lock,
           std::uint64_t device);
@@ -154,10 +168,16 @@ private:
     common::Result<std::string> quarantine(const std::string& directory, const std::string& name,
                                            common::WallTime now);
 
+    std::string next_step() const;
     common::Result<void> recover_leftovers();
+    common::Result<std::unique_ptr<HistoryReader>> recover_reader();
+    common::Result<void> recover_history(Recovered& recovered);
+    common::Result<bool> recover_from_nothing(Recovered& recovered);
+    common::Result<void> recover_damaged_history(Recovered& recovered);
     common::Result<std::optional<Metadata>> recover_metadata(std::vector<std::string>& notes);
-    void recover_current(common::SessionFile session, const FileInfo& info, common::WallTime now,
-                         common::Epoch fresh_epoch, Recovered& recovered);
+    common::Result<void> recover_current(common::SessionFile session, const FileInfo& info,
+                                         common::WallTime now, common::Epoch fresh_epoch,
+                                         Recovered& recovered);
     common::Result<void> recover_older(common::WallTime now, common::Epoch fresh_epoch,
                                        std::vector<common::Error>& damage, Recovered& recovered);
     common::Result<std::optional<std::pair<std::string, common::SessionFile>>> recover_backup(
@@ -175,6 +195,10 @@ private:
     common::Result<void> check_session(common::WallTime now, CheckReport& report);
     common::Result<void> check_backup(common::WallTime now, CheckReport& report);
     void progress(SaveProgress::Stage stage, std::uint64_t done, std::uint64_t total) const;
+    bool history_begins(const HistorySave& save, SaveReport& report);
+    void history_placed(const HistorySave& save, SaveReport& report);
+    void history_unchanged(const HistorySave& save, SaveReport& report);
+    common::Result<void> save_damaged_history(common::WallTime now, SaveReport& report);
 
     bool is_saved(const common::Result<FileInfo>& present, const common::SessionStamp& stamp);
     common::Result<Written> write_session(const std::string& directory, const std::string& name,
@@ -198,6 +222,8 @@ private:
     std::unique_ptr<FileLock> lock_;
     std::uint64_t device_;  // of the directory
     std::function<void(const SaveProgress&)> progress_;
+    std::unique_ptr<HistoryReader> past_;  // while recover() runs
+    std::unique_ptr<History> history_;
     std::unique_ptr<State> state_;
 };
 

@@ -152,6 +152,8 @@ Result<void> Store::save_session(const SaveRequest& request, const SessionStamp&
     TRY(check_room(state_->current ? state_->current->info.bytes : 0));
     Written written = TRY(
         write_session(options_.directory, file_names::kSession, request.graph, stamp, report.took));
+    const HistorySave row{stamp.digest, stamp.position, stamp.saved, written.info.modified_ns};
+    report.in_history = history_begins(row, report);
     const Stopwatch sync;
     const Result<void> committed = written.file->commit();
     // Renamed or not: what is there now is known.
@@ -166,6 +168,7 @@ Result<void> Store::save_session(const SaveRequest& request, const SessionStamp&
                                       .lasting = committed.has_value()};
     }
     TRY(committed);
+    history_placed(row, report);
     report.took.sync += sync.milliseconds();
     return {};
 }
@@ -254,6 +257,9 @@ Result<SaveReport> Store::save(const SaveRequest& request) {
     if (TRY(check_directory())) {
         report.warnings.push_back("the data directory " + options_.directory +
                                   " was made anew by somebody; it is locked and used again");
+        if (history_) {
+            history_->start_over();
+        }
     }
     const Result<FileInfo> present = files_.stat(report.file);
     if (!present && present.error().kind != ErrorKind::NotFound) {
@@ -276,6 +282,8 @@ Result<SaveReport> Store::save(const SaveRequest& request) {
     }
     if (is_saved(present, stamp)) {
         report.kind = SaveReport::Kind::Unchanged;
+        history_unchanged({stamp.digest, stamp.position, stamp.saved, present->modified_ns},
+                          report);
     } else {
         report.kind = SaveReport::Kind::Written;
         TRY(save_what_is_replaced(present, request.graph.timeline, request.now, report.warnings));
@@ -292,6 +300,7 @@ Result<SaveReport> Store::save(const SaveRequest& request) {
     };
     if (report.kind == SaveReport::Kind::Written) {
         warn("no backup was made", save_backup(stamp, report));
+        warn("damaged history was not moved away", save_damaged_history(request.now, report));
     }
     warn("the metadata were not renewed", save_metadata(request, stamp, report));
     warn("old backups were not removed", save_retention(request.now, report));

@@ -1,5 +1,5 @@
 #pragma once
-// What the parts of the store (store.cpp, store_save.cpp) share, and nobody else.
+// What the parts of the store (store.cpp, store_save.cpp, ...) share, and nobody else.
 
 #include <algorithm>
 #include <optional>
@@ -30,6 +30,8 @@ struct Store::State {
     common::Hash128 pinned;            // the digest of the last one that pin() kept
     std::optional<FileInfo> kept;      // a session file of somebody else's, pinned already
     std::optional<Metadata> metadata;  // as they were written last
+    // Segments that must be moved away once what they still hold is saved. Names.
+    std::set<std::string> damaged_history;
 };
 
 // "the data directory DIRECTORY is in use by another ...", or the lock.

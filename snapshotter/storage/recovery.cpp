@@ -1,0 +1,77 @@
+#include "snapshotter/storage/recovery.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+namespace snapshotter {
+
+using common::Position;
+using common::Result;
+
+namespace {
+
+// Whether what stands at `stamp` goes on from `recorded`, or is it.
+bool continues(const common::SessionStamp& stamp, const Position& recorded) {
+    const auto reaches = [&recorded](const Position& later) {
+        return later == recorded ||
+               (later.epoch == recorded.epoch && number(later.seq) > number(recorded.seq));
+    };
+    return recorded == Position{} || reaches(stamp.position) ||
+           std::any_of(stamp.lineage.begin(), stamp.lineage.end(),
+                       [&](const common::LineageEntry& entry) { return reaches(entry.parent); });
+}
+
+}  // namespace
+
+Result<GoneOn> go_on(const HistoryReader& history, StoredState from,
+                     const std::optional<Position>& to) {
+    GoneOn done;
+    common::Graph graph(std::move(from.graph));
+    from.graph = {};
+    std::optional<common::Error> refused;
+    const Replayed replayed =
+        TRY(history.replay(from.position, to, [&](HistoryRow&& row) -> Result<bool> {
+            if (const auto applied = graph.apply(row.record.mutation); !applied) {
+                refused = applied.error();
+                return false;
+            }
+            if (const auto* start = std::get_if<common::EpochStarted>(&row.record.mutation)) {
+                from.lineage.push_back({row.record.epoch, start->parent});
+            }
+            if (common::is_work(row.record.mutation)) {
+                from.last_mutation = row.record.time;
+            }
+            from.position = row.position;
+            ++done.records;
+            return true;
+        }));
+    done.reached = replayed.reached && !refused;
+    done.damage = replayed.damage;
+    if (refused) {
+        done.damage = HistoryDamage{"", from.position, std::nullopt,
+                                    "the next record cannot be applied: " + refused->what};
+    }
+    from.graph = graph.copy();
+    done.state = std::move(from);
+    return done;
+}
+
+bool is_last_save(const common::SessionStamp& stamp, const FileInfo& file,
+                  const std::optional<Metadata>& metadata, const std::vector<HistorySave>& saves) {
+    const auto row = std::find_if(saves.begin(), saves.end(), [&](const HistorySave& save) {
+        return save.position == stamp.position && save.digest == stamp.digest;
+    });
+    if (row != saves.end()) {
+        // The last one is. One before it is, if the last one never came to its name; then it is
+        // still the same file. Otherwise somebody has copied it over the last one.
+        return row + 1 == saves.end() || row->modified_ns == file.modified_ns;
+    }
+    if (saves.empty()) {
+        return !metadata || continues(stamp, metadata->position);
+    }
+    // A save whose row could not be written.
+    return metadata && metadata->position == stamp.position && metadata->digest == stamp.digest;
+}
+
+}  // namespace snapshotter
