@@ -13,11 +13,12 @@ import pickle
 import sys
 import threading
 import time
+import types
 import uuid
 
 import zmq
 
-from raw import COMMIT, RawPeer, pickled
+from raw import COMMIT, ZmtpPeer, pickled
 
 LINGER_SECONDS = 0.5  # without anything new
 
@@ -59,7 +60,7 @@ def watch(peer, node, stop):
 
 def main():
     what, port, node = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-    peer = RawPeer(port)
+    peer = ZmtpPeer(port, types.SimpleNamespace(reports='0.9.10'))
     peer.data.setsockopt(zmq.RCVHWM, 1_000_000)
     peer.login(f'{what}-{uuid.uuid4()}')
     peer.join()

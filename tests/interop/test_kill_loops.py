@@ -14,8 +14,10 @@ import sys
 import threading
 
 import values
-from conftest import LONG
+from conftest import LONG, only
 from processes import (DEADLINE, HERE, Process, Service, find_binary, free_port_block, wait_until)
+
+pytestmark = only('zmtp', 'the processes are the same for all clients')
 
 ROUNDS = 70 if LONG else 2
 LOSS_ROUNDS = 50 if LONG else 2
