@@ -1,4 +1,5 @@
 #include "snapshotter/commands/commands.h"
+#include "snapshotter/storage/session_reader.h"
 
 namespace snapshotter::commands {
 
@@ -6,8 +7,7 @@ using common::Result;
 
 Result<Replacement> import_session(const Surroundings& around, const CommandLine& line) {
     const auto read = [&](const Moments&) -> Result<Moment> {
-        const common::Bytes bytes = TRY(around.files.read(line.target));
-        Result<common::SessionFile> session = common::read_session_file(bytes);
+        Result<common::SessionFile> session = load_session(around.files, line.target);
         if (!session) {
             return common::fail(session.error().kind, line.target + ": " + session.error().what);
         }

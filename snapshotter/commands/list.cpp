@@ -1,4 +1,5 @@
 #include "snapshotter/commands/commands.h"
+#include "snapshotter/storage/session_reader.h"
 
 namespace snapshotter::commands {
 
@@ -31,13 +32,10 @@ Result<Listing> list(const Surroundings& around) {
     Listing listing;
     for (const StoredSave& save : moments.saves()) {
         Listing::Line line{save, std::nullopt, ""};
-        const Result<common::Bytes> bytes = around.files.read(save.path);
-        if (!bytes && bytes.error().kind == common::ErrorKind::NotFound) {
+        const auto stamp = check_session(around.files, save.path);
+        if (!stamp && stamp.error().kind == common::ErrorKind::NotFound) {
             continue;  // it has gone since it was listed
         }
-        const auto stamp =
-            bytes ? common::check_session_file(*bytes)
-                  : Result<std::optional<common::SessionStamp>>(tl::unexpected(bytes.error()));
         if (stamp) {
             line.stamp = *stamp;
         } else {

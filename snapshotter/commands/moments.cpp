@@ -9,6 +9,7 @@
 
 #include "snapshotter/commands/time_text.h"
 #include "snapshotter/storage/file_names.h"
+#include "snapshotter/storage/session_reader.h"
 
 namespace snapshotter::commands {
 
@@ -120,8 +121,7 @@ Result<Moments> Moments::open(FileSystem& files, const std::string& data_dir,
 // ---- saves -------------------------------------------------------------------------------------
 
 Result<Moment> Moments::load(const std::string& path, std::string source) const {
-    const common::Bytes bytes = TRY(files_->read(path));
-    Result<SessionFile> session = common::read_session_file(bytes);
+    Result<SessionFile> session = load_session(*files_, path);
     if (!session) {
         return fail(session.error().kind, path + ": " + session.error().what);
     }

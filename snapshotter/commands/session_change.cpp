@@ -5,10 +5,10 @@
 
 #include "snapshotter/storage/atomic_file.h"
 #include "snapshotter/storage/file_names.h"
+#include "snapshotter/storage/session_reader.h"
 
 namespace snapshotter::commands {
 
-using common::Bytes;
 using common::Epoch;
 using common::ErrorKind;
 using common::fail;
@@ -60,8 +60,7 @@ Result<void> write_session(FileSystem& files, const std::string& directory, cons
     TRY(common::write_session_file(graph, stamp, kGzipLevel,
                                    [&](std::string_view piece) { return file->write(piece); }));
     TRY(file->sync());
-    const Bytes bytes = TRY(files.read(file->temporary_path()));
-    const auto back = common::check_session_file(bytes);
+    const auto back = check_session(files, file->temporary_path());
     if (!back || !*back || (*back)->digest != stamp.digest) {
         return fail(ErrorKind::Io, "what was written to " + file->temporary_path() +
                                        " does not come back as it was" +
@@ -105,7 +104,6 @@ Result<std::string> SessionChange::keep(const GraphCopy& graph,
 }
 
 Result<std::string> SessionChange::set_aside(WallTime now) {
-    const Bytes bytes = TRY(files_.read(join(data_dir_, file_names::kSession)));
     const std::string quarantine = join(data_dir_, file_names::kQuarantine);
     TRY(files_.make_directories(quarantine));
     const std::vector<std::string> taken = TRY(files_.list(quarantine));
@@ -115,7 +113,7 @@ Result<std::string> SessionChange::set_aside(WallTime now) {
     for (int number = 2; contains(taken, name); ++number) {
         name = "session_snapshot.damaged_" + std::to_string(number) + end;
     }
-    TRY(replace_file(files_, quarantine, name, bytes.view()));
+    TRY(copy_file(files_, join(data_dir_, file_names::kSession), quarantine, name, std::nullopt));
     return std::string(file_names::kQuarantine) + "/" + name;
 }
 

@@ -3,6 +3,7 @@
 
 #include "snapshotter/commands/commands.h"
 #include "snapshotter/storage/file_names.h"
+#include "snapshotter/storage/session_reader.h"
 
 namespace snapshotter::commands {
 
@@ -15,13 +16,10 @@ namespace {
 Result<std::optional<Verification::Line>> verify_save(const Surroundings& around,
                                                       const StoredSave& save) {
     Verification::Line line{save, 0, std::nullopt, ""};
-    const Result<common::Bytes> bytes = around.files.read(save.path);
-    if (!bytes && bytes.error().kind == common::ErrorKind::NotFound) {
+    const Result<common::SessionFile> session = load_session(around.files, save.path);
+    if (!session && session.error().kind == common::ErrorKind::NotFound) {
         return std::optional<Verification::Line>();
     }
-    const Result<common::SessionFile> session =
-        bytes ? common::read_session_file(*bytes)
-              : Result<common::SessionFile>(tl::unexpected(bytes.error()));
     if (session) {
         line.nodes = session->graph.nodes.size();
         line.stamp = session->stamp;
@@ -64,8 +62,7 @@ Result<void> prove_saves(const Surroundings& around, const Moments& moments,
     if (oldest == nullptr) {
         return {};
     }
-    const common::Bytes bytes = TRY(around.files.read(oldest->save.path));
-    common::Graph graph(TRY(common::read_session_file(bytes)).graph);
+    common::Graph graph(TRY(load_session(around.files, oldest->save.path)).graph);
     const auto compare = [&](HistoryRow&& row) -> Result<bool> {
         TRY(graph.apply(row.record.mutation));
         const auto found = saves.find(row.position);

@@ -1,0 +1,21 @@
+#pragma once
+// Session files as they lie on the disk, read in pieces: takes memory for the session, not for the
+// file beside it.
+
+#include <optional>
+#include <string>
+
+#include "common/result.h"
+#include "common/session_file.h"
+#include "snapshotter/storage/file_system.h"
+
+namespace snapshotter {
+
+// Errors of the file system, or of common::read_session_file.
+common::Result<common::SessionFile> load_session(FileSystem& files, const std::string& path);
+
+// The same decision, without the graph.
+common::Result<std::optional<common::SessionStamp>> check_session(FileSystem& files,
+                                                                  const std::string& path);
+
+}  // namespace snapshotter
