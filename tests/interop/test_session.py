@@ -302,7 +302,7 @@ def test_clients_of_a_killed_broker_are_told_to_join_again(server, new_client, b
 
 
 def test_both_are_killed(server, new_client):
-    """What had been saved is there; this issue has no history yet."""
+    """What had been saved is there. What had not: test_power.py."""
     alice = new_client('alice')
     alice.host(server.port, MIXED[:20])
     expected = alice.graph()

@@ -177,7 +177,7 @@ TEST_CASE("crash everywhere in a life with history") {
     std::uint64_t turn = 0;
     std::uint64_t points = 0;
     for (std::uint64_t operation = 1; operation <= operations; operation += step) {
-        for (std::uint64_t seed = 0; seed < (is_long() ? 3 : 1); ++seed) {
+        for (std::uint64_t seed = 0; seed < (is_long() ? 20 : 1); ++seed) {
             for (const Loss loss : support::kAllLosses) {
                 if (!is_long() && ++turn % 3 != 0 && loss != Loss::Nothing) {
                     continue;
