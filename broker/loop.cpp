@@ -27,6 +27,9 @@ constexpr Millis kUnprotectedWait{3'000};
 // as long to leave.
 constexpr Millis kDrainMax{2'000};
 constexpr Millis kLastWords{2'000};
+// A client of the framed generation whose heartbeat connection ends says 'Server lost' before it
+// reads why it has to go. Blender may be busy for a while.
+constexpr Millis kHeartbeatAfterLastWords{60'000};
 // So many turns without anything to read, and all that had been sent is taken.
 constexpr std::size_t kQuietTurns = 3;
 constexpr std::size_t kLinkMessagesPerTurn = 200;
@@ -280,8 +283,9 @@ void Loop::perform(const Close& close, Instant now) {
         return;
     }
     for (const Channel channel : {Channel::Command, Channel::Data, Channel::Heartbeat}) {
+        const Millis left = channel == Channel::Heartbeat ? kHeartbeatAfterLastWords : kLastWords;
         listener_.close_after_flush(channel, *identity, "closed by the server",
-                                    close.after_flush ? now + kLastWords : now);
+                                    close.after_flush ? now + left : now);
     }
 }
 

@@ -1,5 +1,6 @@
-// The clients of the benchmark: raw libzmq DEALERs that speak the client protocol with messages
-// that bench.py has pickled beforehand, so that no Python is in the way of what is measured.
+// The clients of the benchmark: they speak the client protocol, in either generation, with messages
+// that bench.py has pickled beforehand, so that no Python is in the way of what is measured. PORT
+// is zmtp:5555 or framed:5560.
 //
 //     relay_load PORT DIRECTORY host      logs in, initialises the session, leaves
 //     relay_load PORT DIRECTORY join      logs in, fetches the whole graph, leaves
@@ -9,10 +10,10 @@
 //     relay_load PORT DIRECTORY bare CLIENTS SECONDS RATE
 //                                         the same beside bare_relay, which knows no logins
 //
-// RATE is commits a second; 0 is as fast as possible with at most kWindow commits that not every
-// reader has yet. (An open window would measure who drops most: the Python server's queues hold
-// 1,000 messages for a reader and lose the rest silently.) Every commit carries the time at which
-// it was sent inside its delta, where the file has a row of '@'.
+// RATE is commits a second; 0 is as fast as possible with at most kWindow commits, and
+// kWindowBytes, that not every reader has yet. (An open window would measure who drops most: the
+// Python server's queues hold 1,000 messages for a reader and lose the rest silently.) Every commit
+// carries the time at which it was sent inside its delta, where the file has a row of '@'.
 //
 // One line of JSON on stdout says what was measured. Files of DIRECTORY: for client N login_N,
 // request_N, gets_N, done_N; for all: upload_init, upload_sets, upload_end, commit. A file is a row
@@ -38,23 +39,24 @@
 #include <thread>
 #include <vector>
 
+#include "tests/bench/line.h"
+
 namespace {
 
+using bench::fail;
+using bench::Line;
+using bench::Message;
 using Clock = std::chrono::steady_clock;
-using Message = std::vector<std::string>;
+using Chunks = std::vector<std::string_view>;
 
 constexpr std::uint64_t kWindow = 1000;
+constexpr std::uint64_t kWindowBytes = 32 << 20;
 constexpr auto kWarmUp = std::chrono::seconds(1);
 constexpr int kPatienceMs = 120'000;  // for any one answer
 constexpr std::string_view kTimeMark = "@@@@@@@@@@@@@@@@";
 
 // Numbers of the protocol's objects, as they stand in chunk 0: P(n) is 80 04 4b n 2e.
 enum class Kind : unsigned char { Snapshot = 7, ServerSnapshot = 8, Auth = 9 };
-
-[[noreturn]] void fail(const std::string& what) {
-    std::fprintf(stderr, "relay_load: %s\n", what.c_str());
-    std::exit(1);
-}
 
 std::int64_t now_ns() {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch())
@@ -94,61 +96,23 @@ std::vector<Message> read_messages(const std::string& path) {
     return messages;
 }
 
-void send(zmq::socket_t& socket, const Message& message) {
-    for (std::size_t at = 0; at < message.size(); ++at) {
-        const bool last = at + 1 == message.size();
-        socket.send(zmq::buffer(message[at]),
-                    last ? zmq::send_flags::none : zmq::send_flags::sndmore);
-    }
-}
-
-// False when nothing is waiting.
-bool receive(zmq::socket_t& socket, std::vector<zmq::message_t>& message) {
-    message.clear();
-    zmq::message_t chunk;
-    if (!socket.recv(chunk, zmq::recv_flags::dontwait)) {
-        return false;
-    }
-    while (chunk.more()) {
-        message.push_back(std::move(chunk));
-        chunk = zmq::message_t();
-        if (!socket.recv(chunk, zmq::recv_flags::none)) {
-            fail("a message ended early");
-        }
-    }
-    message.push_back(std::move(chunk));
-    return true;
-}
-
-void wait_readable(zmq::socket_t& socket) {
-    zmq::pollitem_t item{socket.handle(), 0, ZMQ_POLLIN, 0};
+void wait_readable(Line& line) {
+    zmq::pollitem_t item = line.item();
     if (zmq::poll(&item, 1, std::chrono::milliseconds(kPatienceMs)) == 0) {
         fail("no answer from the server");
     }
 }
 
 struct Peer {
-    Peer(zmq::context_t& context, int port, const std::string& files, int index)
-        : command(context, zmq::socket_type::dealer),
-          data(context, zmq::socket_type::dealer),
-          directory(files),
-          suffix("_" + std::to_string(index)) {
+    Peer(zmq::context_t& context, const bench::Server& server, const std::string& files, int index)
+        : directory(files), suffix("_" + std::to_string(index)) {
         std::random_device random;
         for (int i = 0; i < 16; ++i) {
             identity.push_back(static_cast<char>(random() & 0xff));
         }
         identity[0] = 'L';  // libzmq wants no zero byte first
-        open(command, port);
-        open(data, port + 1);
-    }
-
-    void open(zmq::socket_t& socket, int port) {
-        socket.set(zmq::sockopt::routing_id, identity);
-        socket.set(zmq::sockopt::linger, 1000);
-        // Readers take all they can get: only the server's queues count.
-        socket.set(zmq::sockopt::rcvhwm, 0);
-        socket.set(zmq::sockopt::sndhwm, 0);
-        socket.connect("tcp://127.0.0.1:" + std::to_string(port));
+        command = Line::open(context, server, 0, identity);
+        data = Line::open(context, server, 1, identity);
     }
 
     std::vector<Message> messages(const std::string& name) const {
@@ -157,22 +121,21 @@ struct Peer {
 
     // The payload of the next command of the given kind; all others are passed over.
     std::string await(Kind kind) {
-        std::vector<zmq::message_t> message;
+        Chunks message;
         for (;;) {
-            while (!receive(command, message)) {
-                wait_readable(command);
+            while (!command->receive(message)) {
+                wait_readable(*command);
             }
             if (message.size() == 3 && message[0].size() >= 4 &&
-                static_cast<const unsigned char*>(message[0].data())[3] ==
-                    static_cast<unsigned char>(kind)) {
-                return message[2].to_string();
+                static_cast<unsigned char>(message[0][3]) == static_cast<unsigned char>(kind)) {
+                return std::string(message[2]);
             }
         }
     }
 
     // True when a session is running, false when one has to be initialised.
     bool login() {
-        send(command, messages("login")[0]);
+        command->send(messages("login")[0]);
         const std::string answer = await(Kind::Auth);
         const bool running = answer.find("RUNNING") != std::string::npos;
         if (!running && answer.find("LOBBY") == std::string::npos) {
@@ -184,40 +147,40 @@ struct Peer {
     void enter() { login() ? static_cast<void>(join()) : host(); }
 
     void host() {
-        send(command, read_messages(directory + "/upload_init")[0]);
+        command->send(read_messages(directory + "/upload_init")[0]);
         if (await(Kind::ServerSnapshot).find("ACCEPTED") == std::string::npos) {
             fail("the upload was rejected");
         }
         for (const Message& set : read_messages(directory + "/upload_sets")) {
-            send(command, set);
+            command->send(set);
         }
-        send(command, read_messages(directory + "/upload_end")[0]);
+        command->send(read_messages(directory + "/upload_end")[0]);
         await(Kind::ServerSnapshot);
     }
 
     // After a login. One GET at a time, as the library does it. Returns the number of nodes.
     std::size_t join() {
-        send(command, messages("request")[0]);
+        command->send(messages("request")[0]);
         await(Kind::Snapshot);
         const std::vector<Message> gets = messages("gets");
         for (const Message& get : gets) {
-            send(command, get);
+            command->send(get);
             await(Kind::Snapshot);
         }
-        send(command, messages("done")[0]);
+        command->send(messages("done")[0]);
         return gets.size();
     }
 
     // bare_relay: it answers the first message of a peer.
     void greet() {
-        send(data, {"hello"});
-        wait_readable(data);
-        std::vector<zmq::message_t> message;
-        receive(data, message);
+        data->send({"hello"});
+        wait_readable(*data);
+        Chunks message;
+        data->receive(message);
     }
 
-    zmq::socket_t command;
-    zmq::socket_t data;
+    std::unique_ptr<Line> command;
+    std::unique_ptr<Line> data;
     std::string identity;
     std::string directory;
     std::string suffix;
@@ -226,23 +189,21 @@ struct Peer {
 using Peers = std::vector<std::unique_ptr<Peer>>;
 
 // Answers the server's pings for all peers, until `stop`.
-void beat(zmq::context_t& context, int port, const Peers& peers, const std::atomic<bool>& stop) {
-    std::vector<zmq::socket_t> sockets;
+void beat(zmq::context_t& context, const bench::Server& server, const Peers& peers,
+          const std::atomic<bool>& stop) {
+    std::vector<std::unique_ptr<Line>> lines;
     std::vector<zmq::pollitem_t> items;
     for (const auto& peer : peers) {
-        sockets.emplace_back(context, zmq::socket_type::dealer);
-        peer->open(sockets.back(), port + 2);
-        sockets.back().send(zmq::str_buffer("INIT"));
+        lines.push_back(Line::open(context, server, 2, peer->identity));
+        lines.back()->send({"INIT"});
+        items.push_back(lines.back()->item());
     }
-    for (zmq::socket_t& socket : sockets) {
-        items.push_back({socket.handle(), 0, ZMQ_POLLIN, 0});
-    }
-    std::vector<zmq::message_t> message;
+    Chunks message;
     while (!stop) {
         zmq::poll(items, std::chrono::milliseconds(100));
-        for (zmq::socket_t& socket : sockets) {
-            while (receive(socket, message)) {
-                socket.send(zmq::str_buffer("PONG"));
+        for (const auto& line : lines) {
+            while (line->receive(message)) {
+                line->send({"PONG"});
             }
         }
     }
@@ -267,6 +228,11 @@ void run_sender(Peer& peer, int rate, Run& run) {
     if (mark_at == std::string::npos) {
         fail("the commit has no place for the time");
     }
+    std::uint64_t commit_bytes = 0;
+    for (const std::string& chunk : commit) {
+        commit_bytes += chunk.size();
+    }
+    const std::uint64_t window = std::clamp<std::uint64_t>(kWindowBytes / commit_bytes, 2, kWindow);
     const auto start = Clock::now();
     for (std::uint64_t number = 0; !run.stop; ++number) {
         if (rate > 0) {
@@ -275,11 +241,11 @@ void run_sender(Peer& peer, int rate, Run& run) {
                                                  static_cast<std::int64_t>(number) / rate));
         }
         for (std::uint64_t there = run.everywhere;
-             rate == 0 && number >= there + kWindow && !run.stop; there = run.everywhere) {
+             rate == 0 && number >= there + window && !run.stop; there = run.everywhere) {
             run.everywhere.wait(there);
         }
         stamp_time(commit, mark_at);
-        send(peer.data, commit);
+        peer.data->send(commit);
         run.sent = number + 1;
     }
 }
@@ -294,18 +260,18 @@ void run_readers(const Peers& peers, int rate, std::size_t mark_at, Run& run, Re
     std::vector<zmq::pollitem_t> items;
     std::vector<std::uint64_t> counts(peers.size() - 1, 0);
     for (std::size_t i = 1; i < peers.size(); ++i) {
-        items.push_back({peers[i]->data.handle(), 0, ZMQ_POLLIN, 0});
+        items.push_back(peers[i]->data->item());
     }
     const auto measure_from = Clock::now() + kWarmUp;
     auto first = Clock::time_point();
-    std::vector<zmq::message_t> message;
+    Chunks message;
     while (!run.stop) {
         zmq::poll(items, std::chrono::milliseconds(100));
         for (std::size_t i = 0; i < items.size(); ++i) {
             if ((items[i].revents & ZMQ_POLLIN) == 0) {
                 continue;
             }
-            for (int turn = 0; turn < 1000 && receive(peers[i + 1]->data, message); ++turn) {
+            for (int turn = 0; turn < 1000 && peers[i + 1]->data->receive(message); ++turn) {
                 ++counts[i];
                 const auto now = Clock::now();
                 if (now < measure_from) {
@@ -316,8 +282,7 @@ void run_readers(const Peers& peers, int rate, std::size_t mark_at, Run& run, Re
                 }
                 ++reading.deliveries;
                 if (rate > 0) {
-                    const std::string digits(message.back().data<char>() + mark_at,
-                                             kTimeMark.size());
+                    const std::string digits(message.back().substr(mark_at, kTimeMark.size()));
                     reading.latencies_ns.push_back(now_ns() -
                                                    std::strtoll(digits.c_str(), nullptr, 16));
                 }
@@ -348,13 +313,13 @@ void relay(const Peers& peers, int seconds, int rate) {
     const auto end = Clock::now() + kWarmUp + std::chrono::seconds(seconds);
     std::vector<zmq::pollitem_t> items;
     for (const auto& peer : peers) {
-        items.push_back({peer->command.handle(), 0, ZMQ_POLLIN, 0});
+        items.push_back(peer->command->item());
     }
-    std::vector<zmq::message_t> message;
+    Chunks message;
     while (Clock::now() < end) {
         zmq::poll(items, std::chrono::milliseconds(50));
         for (const auto& peer : peers) {
-            while (receive(peer->command, message)) {
+            while (peer->command->receive(message)) {
             }
         }
     }
@@ -385,7 +350,9 @@ int number_argument(int argc, char** argv, int at) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    const int port = number_argument(argc, argv, 1);
+    const std::string address = argc > 1 ? argv[1] : "";
+    const bench::Server server{address.starts_with("framed:"),
+                               std::atoi(address.c_str() + address.find(':') + 1)};
     const std::string mode = argc > 3 ? argv[3] : "";
     const std::string directory = argc > 2 ? argv[2] : "";
     const bool relays = mode == "relay" || mode == "bare";
@@ -394,12 +361,12 @@ int main(int argc, char** argv) {
     zmq::context_t context;
     Peers peers;
     for (int index = 0; index < clients; ++index) {
-        peers.push_back(std::make_unique<Peer>(context, port, directory, index));
+        peers.push_back(std::make_unique<Peer>(context, server, directory, index));
     }
     std::atomic<bool> stop = false;
     std::thread heart;
     if (mode != "bare") {
-        heart = std::thread([&] { beat(context, port, peers, stop); });
+        heart = std::thread([&] { beat(context, server, peers, stop); });
     }
 
     const auto start = Clock::now();
