@@ -1,5 +1,7 @@
 #include "broker/connection.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -212,6 +214,26 @@ void Connection::take_from_queue(std::size_t bytes) {
         queue_.pop_front();
     }
     VERIFY(!queue_.empty() || (front_taken_ == 0 && statistics_.bytes_queued == 0));
+}
+
+std::uint64_t Connection::arrived_messages() {
+    const std::uint64_t handed_over =
+        unacknowledged_.empty() ? arrived_messages_ : unacknowledged_.back().messages;
+    if (statistics_.messages_out != handed_over) {
+        unacknowledged_.push_back({statistics_.bytes_out, statistics_.messages_out});
+    }
+    int bytes_left = 0;  // sent, and not acknowledged
+    if (unacknowledged_.empty() || ::ioctl(descriptor_, SIOCOUTQ, &bytes_left) != 0) {
+        return arrived_messages_;
+    }
+    const std::uint64_t acknowledged =
+        statistics_.bytes_out -
+        std::min(statistics_.bytes_out, static_cast<std::uint64_t>(std::max(bytes_left, 0)));
+    while (!unacknowledged_.empty() && unacknowledged_.front().bytes <= acknowledged) {
+        arrived_messages_ = unacknowledged_.front().messages;
+        unacknowledged_.pop_front();
+    }
+    return arrived_messages_;
 }
 
 void Connection::drop_output() {

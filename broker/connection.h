@@ -77,6 +77,9 @@ public:
     // the peer has closed, too.
     void close_after_flush();
 
+    // Messages of which the peer's machine has acknowledged every byte.
+    std::uint64_t arrived_messages();
+
     bool has_output() const { return !queue_.empty(); }
     // How long the queue has been waiting without the kernel taking a byte.
     common::Millis stalled_for(common::Instant now) const;
@@ -127,6 +130,14 @@ private:
     bool takes_output_ = true;
     bool output_finished_ = false;
     std::string write_failure_;
+
+    // What had been handed over when it was asked for: so many messages in so many bytes.
+    struct HandedOver {
+        std::uint64_t bytes;
+        std::uint64_t messages;
+    };
+    std::deque<HandedOver> unacknowledged_;
+    std::uint64_t arrived_messages_ = 0;
 
     common::Instant last_received_;
     common::Instant last_progress_;

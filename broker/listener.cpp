@@ -710,9 +710,9 @@ std::optional<ConnectionStatistics> Listener::statistics(Channel channel,
     return entry == nullptr ? std::nullopt : std::optional(entry->connection.statistics());
 }
 
-std::uint64_t Listener::sent_messages(Channel channel, std::string_view identity) const {
-    const Entry* entry = find(channel, identity);
-    return entry == nullptr ? 0 : entry->connection.statistics().messages_out;
+std::uint64_t Listener::arrived_messages(Channel channel, std::string_view identity) const {
+    Entry* entry = find(channel, identity);
+    return entry == nullptr ? 0 : entry->connection.arrived_messages();
 }
 
 bool Listener::connected(Channel channel, std::string_view identity) const {

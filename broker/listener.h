@@ -135,8 +135,8 @@ public:
     // Of the present connection.
     std::optional<ConnectionStatistics> statistics(Channel channel,
                                                    std::string_view identity) const;
-    // Messages completely handed to the kernel on the present connection; 0 without one.
-    std::uint64_t sent_messages(Channel channel, std::string_view identity) const;
+    // Messages of the present connection that the client's machine has; 0 without one.
+    std::uint64_t arrived_messages(Channel channel, std::string_view identity) const;
     bool connected(Channel channel, std::string_view identity) const;
 
     // All descriptors that are open, also those of peers that are being refused or closed.

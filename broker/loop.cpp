@@ -103,7 +103,7 @@ void Loop::turn(Instant now) {
     take_clients(now);
     tick(now);
     listener_.flush(now);
-    report_sent(now);
+    report_arrived(now);
     if (shutdown_) {
         end_ = continue_shutdown(now);
     }
@@ -363,12 +363,12 @@ void Loop::send_beat(bool with_digest) {
     feed_send(beat);
 }
 
-void Loop::report_sent(Instant now) {
+void Loop::report_arrived(Instant now) {
     for (const Client* member : session_.roster().members()) {
         if (const std::string* identity = identity_of(member->id)) {
             for (const Channel channel : {Channel::Command, Channel::Data}) {
-                session_.on_sent(member->id, channel, listener_.sent_messages(channel, *identity),
-                                 now);
+                session_.on_arrived(member->id, channel,
+                                    listener_.arrived_messages(channel, *identity), now);
             }
         }
     }

@@ -62,7 +62,7 @@ private:
     void send_record(const common::feed::Frames& record);
     void feed_send(const common::feed::FeedMessage& message);
     void send_beat(bool with_digest);
-    void report_sent(common::Instant now);
+    void report_arrived(common::Instant now);
     void publish_status(common::Instant now);
     std::optional<End> continue_shutdown(common::Instant now);
     void write(Log::Level level, const std::string& line);

@@ -13,8 +13,12 @@ using common::NodeId;
 // How long a client may leave a data message unhandled before we count on its being handled. A
 // client frozen for longer is the case that remains (docs/PROTOCOL.md).
 constexpr Millis kHandledAfter{10'000};
-// From "handed to the kernel" to "readable at the client".
+// The same where a wrong guess costs no more than a Node too many or too few: see may_cross.
+constexpr Millis kCrossing{2'000};
+// From the client's kernel to where its timer sees it. After a freeze of the whole process its
+// library may be slower with one connection than with the other: a few ticks more make up for that.
 constexpr Millis kArrivalMargin{50};
+constexpr std::uint64_t kTicksMore = 5;
 // More empty Rights than this would be a flood of their own: then the command waits for
 // kHandledAfter to thin them out.
 constexpr std::uint64_t kEmptyRightsMax = 2'000;
@@ -38,7 +42,7 @@ bool Outbox::note_data(const NodeId& id, const wire::Encoded& message, Instant n
     const std::uint64_t bytes = common::total_size(*message);
     data_bytes_queued_ += bytes;
     forget_old(now);
-    recent_.push_back(SentData{id, data_queued_, data_bytes_queued_, bytes, now});
+    recent_.push_back(SentData{id, data_queued_, data_bytes_queued_, bytes, std::nullopt});
     last_number_[id] = data_queued_;
     return true;
 }
@@ -68,33 +72,47 @@ void Outbox::set_hold(Hold hold, Instant now, Effects& effects) {
     flush(now, effects);
 }
 
-void Outbox::on_sent(Channel channel, std::uint64_t total, Instant now) {
+void Outbox::on_arrived(Channel channel, std::uint64_t total, Instant now) {
     if (channel == Channel::Command) {
-        commands_sent_ = std::min(total, commands_queued_);
-        return;
+        commands_arrived_ = std::min(total, commands_queued_);
+    } else {
+        arrived_up_to(std::min(data_before_ + total, data_queued_), now);
     }
-    data_sent_ = std::min(total, data_queued_);
+}
+
+void Outbox::arrived_up_to(std::uint64_t number, Instant now) {
+    while (data_arrived_ < number) {
+        ++data_arrived_;
+        if (!recent_.empty() && recent_.front().number <= data_arrived_) {
+            recent_[data_arrived_ - recent_.front().number].arrived = now;
+        }
+    }
     for (HeldCommand& held : held_commands_) {
-        if (!held.ready && held.after <= data_sent_) {
+        if (!held.ready && held.after <= data_arrived_) {
             held.ready = now + kArrivalMargin;
         }
     }
 }
 
-void Outbox::on_opened(Channel channel) {
+void Outbox::on_opened(Channel channel, Instant now) {
     if (channel == Channel::Command) {
         commands_queued_ = 0;
-        commands_sent_ = 0;
-        return;
+        commands_arrived_ = 0;
+        covered_ = 0;
+    } else {
+        data_before_ = data_queued_;
+        arrived_up_to(data_queued_, now);
     }
-    data_queued_ = 0;
-    data_bytes_queued_ = 0;
-    data_sent_ = 0;
-    recent_.clear();
-    last_number_.clear();
-    for (HeldCommand& held : held_commands_) {
-        held.after = 0;
+}
+
+bool Outbox::may_cross(const NodeId& id, Instant now) const {
+    const auto entry = last_number_.find(id);
+    if (entry != last_number_.end()) {
+        const SentData& last = recent_[entry->second - recent_.front().number];
+        return !last.arrived || now - *last.arrived < kCrossing;
     }
+    return std::any_of(held_data_.begin(), held_data_.end(),
+                       [&](const HeldData& held) { return held.id == id; });
 }
 
 void Outbox::pop_recent() {
@@ -106,8 +124,8 @@ void Outbox::pop_recent() {
 }
 
 void Outbox::forget_old(Instant now) {
-    while (!recent_.empty() && now - recent_.front().time > kHandledAfter &&
-           recent_.front().number <= data_sent_) {
+    while (!recent_.empty() && recent_.front().arrived &&
+           now - *recent_.front().arrived > kHandledAfter) {
         pop_recent();
     }
 }
@@ -123,34 +141,32 @@ std::uint64_t Outbox::last_about(const std::vector<NodeId>& ids) const {
     return last;
 }
 
-std::uint64_t Outbox::ticks_until_handled(std::uint64_t number) const {
-    const SentData& first = recent_.front();
-    const std::uint64_t count = number - first.number + 1;
+std::uint64_t Outbox::ticks_for(std::uint64_t first_number, std::uint64_t last_number) const {
+    const std::uint64_t count = last_number - first_number + 1;
     if (generation_ == Generation::Zmtp) {
         return count;
     }
     // The numbers in recent_ have no gaps.
-    const SentData& last = recent_[static_cast<std::size_t>(count - 1)];
+    const SentData& first = recent_[first_number - recent_.front().number];
+    const SentData& last = recent_[last_number - recent_.front().number];
     return count + (last.end - first.end + first.bytes) / kBytesPerTick;
 }
 
 bool Outbox::flush_command(HeldCommand& held, Instant now, Effects& effects) {
-    const bool unhandled = !recent_.empty() && recent_.front().number <= held.after;
-    if (unhandled) {
-        if (!held.ready && held.after <= data_sent_) {
+    const std::uint64_t handled =
+        recent_.empty() ? held.after : std::max(covered_, recent_.front().number - 1);
+    if (held.after > handled) {
+        if (!held.ready && held.after <= data_arrived_) {
             held.ready = now + kArrivalMargin;
         }
-        const std::uint64_t count = ticks_until_handled(held.after);
+        const std::uint64_t count = ticks_for(handled + 1, held.after);
         if (!held.ready || now < *held.ready || count > kEmptyRightsMax) {
             return false;
         }
-        for (std::uint64_t i = 0; i < count; ++i) {
+        for (std::uint64_t i = 0; i < count + kTicksMore; ++i) {
             command(empty_right(), effects);
         }
-        // Behind these the client has handled all data up to `after`.
-        while (!recent_.empty() && recent_.front().number <= held.after) {
-            pop_recent();
-        }
+        covered_ = held.after;
     }
     command(held.message, effects);
     return true;

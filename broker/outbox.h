@@ -4,10 +4,14 @@
 // The two connections have no common order. In ACTIVE the client takes, a tick, first at most one
 // command and then at most one data message. A Delete or Right that names a node could so overtake
 // a Node or Commit about it that was sent before, which ends the client's session or leaves it with
-// a wrong owner. So such a command waits until the last data message about its nodes has left our
-// queue, 50 ms more for it to arrive, and is preceded by one empty Right for each data message of
-// the last 10 s up to that one: the client takes one of each a tick, so all of them are handled
-// before it (protocol.md, "What breaks a real client"; tried with 0.9.10).
+// a wrong owner. So such a command waits until the last data message about its nodes has arrived at
+// the client's machine, 50 ms more for the client's library to take it, and is preceded by one
+// empty Right for each data message up to that one that arrived less than 10 s ago, and a few more:
+// the client takes one of each a tick, so all of them are handled before it.
+//
+// Data messages are numbered over all connections of a client: what came on one that broke is still
+// in the client's queue, before what comes on the next. Empty Rights that went out on a command
+// connection that broke do not count.
 
 #include <cstdint>
 #include <deque>
@@ -47,19 +51,25 @@ public:
     enum class Hold : std::uint8_t { Nothing, GraphCommands, All };
     void set_hold(Hold hold, common::Instant now, Effects& effects);
 
-    // The loop reports how many messages of the present connection the kernel has taken.
-    void on_sent(Channel channel, std::uint64_t total, common::Instant now);
-    // A connection was opened anew: what was sent on the one before does not count any more.
-    void on_opened(Channel channel);
+    // The loop reports how many messages of the present connection the client's machine has.
+    void on_arrived(Channel channel, std::uint64_t total, common::Instant now);
+    // A connection was opened anew: what was sent on the one before has arrived, or never will.
+    void on_opened(Channel channel, common::Instant now);
     // Time has passed: sends what waited long enough.
     void flush(common::Instant now, Effects& effects);
     // Drops all that waits (the client left the graph's traffic).
     void clear();
 
+    // Whether the client may not have handled a Node or Commit about `id` yet: what it sends about
+    // it now was made without knowing that.
+    bool may_cross(const common::NodeId& id, common::Instant now) const;
+
     bool waiting() const { return !held_data_.empty() || !held_commands_.empty(); }
     std::size_t held_bytes() const { return held_bytes_; }
+    // On the present connection: queued so far, and not arrived yet.
     std::uint64_t commands_queued() const { return commands_queued_; }
-    std::uint64_t commands_waiting() const { return commands_queued_ - commands_sent_; }
+    std::uint64_t commands_arrived() const { return commands_arrived_; }
+    std::uint64_t commands_waiting() const { return commands_queued_ - commands_arrived_; }
 
 private:
     struct HeldData {
@@ -70,19 +80,20 @@ private:
         std::vector<common::NodeId> ids;
         wire::Encoded message;
         std::uint64_t after = 0;  // the last data message about ids when this was asked for, or 0
-        std::optional<common::Instant> ready;  // that message has left, + 50 ms
+        std::optional<common::Instant> ready;  // that message has arrived, + 50 ms
     };
     struct SentData {
         common::NodeId id;
-        std::uint64_t number;  // of data messages on this connection, from 1
-        std::uint64_t end;     // bytes of all data messages on this connection up to this one
+        std::uint64_t number;  // of data messages to this client, from 1, without gaps
+        std::uint64_t end;     // bytes of all data messages to this client up to this one
         std::uint64_t bytes;
-        common::Instant time;
+        std::optional<common::Instant> arrived;
     };
     // The number of the last data message about one of `ids` that may be unhandled, or 0.
     std::uint64_t last_about(const std::vector<common::NodeId>& ids) const;
-    // In how many ticks the client has handled all of recent_ up to this one.
-    std::uint64_t ticks_until_handled(std::uint64_t number) const;
+    // In how many ticks the client handles these messages, which are among recent_.
+    std::uint64_t ticks_for(std::uint64_t first_number, std::uint64_t last_number) const;
+    void arrived_up_to(std::uint64_t number, common::Instant now);
     bool flush_command(HeldCommand& held, common::Instant now, Effects& effects);
     void forget_old(common::Instant now);
     void pop_recent();
@@ -97,9 +108,13 @@ private:
     std::unordered_map<common::NodeId, std::uint64_t> last_number_;  // over recent_
     std::uint64_t data_queued_ = 0;
     std::uint64_t data_bytes_queued_ = 0;
-    std::uint64_t data_sent_ = 0;
+    std::uint64_t data_before_ = 0;  // of them on earlier connections
+    std::uint64_t data_arrived_ = 0;
+    // Data up to this number is handled before any command that is queued from now on: the empty
+    // Rights for it are on their way.
+    std::uint64_t covered_ = 0;
     std::uint64_t commands_queued_ = 0;
-    std::uint64_t commands_sent_ = 0;
+    std::uint64_t commands_arrived_ = 0;
 };
 
 }  // namespace broker

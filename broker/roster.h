@@ -30,7 +30,7 @@ enum class Phase : std::uint8_t {
     Pending,    // framed generation: is told that it is in when its data connection is there
     Lobby,      // has nothing, gets nothing
     Uploading,  // its upload was accepted: no states of clients, no data, until DONE
-    Settling,   // DONE was sent: data and graph commands are held until END + 1 s
+    Settling,   // DONE was sent: data and graph commands are held until it has arrived, + 1 s
     Catalog,    // knows the catalog, has asked for nothing: gets no data
     Syncing,    // asks for nodes: gets data at once, graph commands after its DONE
     Active
@@ -59,6 +59,7 @@ struct Client {
     std::optional<common::Instant> detached_since;  // a member without command connection
     common::Instant left_at{};                      // of a ghost
     bool needs_repair = false;                      // data or commands may not have reached it
+    bool lost_command = false;     // its command connection broke while it was a member
     common::Instant lost_since{};  // since when; also for how long its data connection is missing
 
     // How often its connections were made anew lately, and since when that is counted.
@@ -87,7 +88,16 @@ struct Client {
     // Its first GET came before its data connection was there: answered when it is.
     std::optional<common::NodeId> waiting_get;
 
-    std::optional<common::Instant> settled_at;  // in Settling, after END
+    // In the lobby. The states of clients that take the button Init from it were the command of
+    // this number; they arrived then; it is to have the catalog.
+    std::uint64_t button_command = 0;  // 0: none yet
+    std::optional<common::Instant> button_gone;
+    bool invited = false;
+
+    // In Settling. DONE was the command of this number; the client takes data then; END has come.
+    std::uint64_t done_command = 0;
+    std::optional<common::Instant> settled_at;
+    bool upload_ended = false;
 
     bool present() const { return stage == Stage::Member && command_open && !expelled; }
     // Whether Delete and Right are for it: it has nodes, or is getting them.

@@ -27,6 +27,8 @@ constexpr Millis kAsks{2000};
 constexpr std::uint32_t kReconnectsMax = 10;
 constexpr Millis kReconnectsIn{10'000};
 constexpr Millis kStatesEvery{1000};
+// The uploader is ACTIVE and takes data so long after DONE has arrived at its machine.
+constexpr Millis kSettle{1000};
 constexpr Millis kMetadataEvery{1000};
 // The addon tells its metadata up to 20 times a second, and each of the others handles one command
 // a tick: what comes faster is merged, and told so often.
@@ -127,11 +129,7 @@ void Session::restore(common::Graph graph, Instant now, Effects& effects) {
               effects);
     effects.emplace_back(Log{Log::Level::Info, "Session restored: " + node_count(graph_.size()) +
                                                    ". Users can connect without Init"});
-    for (Client* member : roster_.members()) {
-        if (member->present() && member->phase == Phase::Lobby) {
-            send_catalog(*member, now, effects);
-        }
-    }
+    invite_lobby(now, effects);
 }
 
 // ---- Connections -------------------------------------------------------------------------------
@@ -145,7 +143,7 @@ void Session::on_opened(ClientId id, Generation generation, Channel channel,
         client.heartbeat_open = true;
         client.heartbeat.on_opened(now);
     } else {
-        client.outbox.on_opened(channel);
+        client.outbox.on_opened(channel, now);
     }
     if (channel == Channel::Data) {
         client.data_open = true;
@@ -211,6 +209,7 @@ void Session::come_back(Client& client, Instant now, Effects& effects) {
         client.detached_since.reset();
         say(client, Log::Level::Info, "User reconnected: " + common::log_text(client.name),
             effects);
+        send_states(true, effects);  // it may have missed who came meanwhile
     } else if (client.stage == Stage::Ghost && client.command_open &&
                client.generation == Generation::Zmtp) {
         if (roster_.member(client.name) != nullptr) {
@@ -232,8 +231,10 @@ void Session::come_back(Client& client, Instant now, Effects& effects) {
     if (client.stage != Stage::Member || !client.needs_repair) {
         return;
     }
-    if (client.phase == Phase::Catalog || client.phase == Phase::Syncing) {
-        // What it asked for, or our answer, may be lost: it would wait for ever.
+    const bool syncs = client.phase == Phase::Catalog || client.phase == Phase::Syncing;
+    if (syncs || (client.lost_command && client.phase != Phase::Active)) {
+        // What it asked for, or our answer, may be lost: it would wait for ever, or not be in the
+        // state for what comes next.
         throw_out(client, "the connection was lost while you joined, join again", effects);
         leave(client, "connection lost while joining", false, now, effects);
         return;
@@ -287,6 +288,7 @@ void Session::on_closed(ClientId id, Channel channel, const std::string& reason,
 
 void Session::detach(Client& client, const std::string& reason, Instant now, Effects& effects) {
     client.detached_since = now;
+    client.lost_command = true;
     say(client, Log::Level::Debug,
         client.label() + " lost its connection (" + common::log_text(reason) + ")", effects);
     if (client.phase == Phase::Uploading) {
@@ -314,9 +316,19 @@ void Session::give_up(Client& client, Instant now, Effects& effects) {
     }
 }
 
-void Session::on_sent(ClientId id, Channel channel, std::uint64_t total, Instant now) {
-    if (Client* client = roster_.find(id); client != nullptr && channel != Channel::Heartbeat) {
-        client->outbox.on_sent(channel, total, now);
+void Session::on_arrived(ClientId id, Channel channel, std::uint64_t total, Instant now) {
+    Client* client = roster_.find(id);
+    if (client == nullptr || channel == Channel::Heartbeat) {
+        return;
+    }
+    client->outbox.on_arrived(channel, total, now);
+    const std::uint64_t commands = client->outbox.commands_arrived();
+    if (!client->button_gone && client->button_command > 0 && commands >= client->button_command) {
+        client->button_gone = now;
+    }
+    if (client->phase == Phase::Settling && !client->settled_at &&
+        commands >= client->done_command) {
+        client->settled_at = now + kSettle;
     }
 }
 
@@ -497,17 +509,28 @@ void Session::send_states(bool even_to_those_behind, Effects& effects) {
     states.reserve(roster_.members().size());
     Send send{{}, Channel::Command, nullptr};
     for (Client* member : roster_.members()) {
-        const bool has_all = member->phase == Phase::Active || member->settled_at;
+        const bool has_all = member->phase == Phase::Active || member->upload_ended;
         const wire::Status status = has_all                           ? wire::Status::Active
                                     : member->phase == Phase::Pending ? wire::Status::DataPending
                                                                       : wire::Status::Lobby;
-        states.push_back(wire::ClientState{
-            member->name, member->admin, member->heartbeat.latency_ms(), status, member->metadata});
+        // The addon offers Init to admins in the lobby. While there is nothing to initialise it
+        // must not: see invite_lobby.
+        const bool waits = member->phase == Phase::Lobby || member->phase == Phase::Pending;
+        const bool no_init = waits && state_ != BrokerState::Waiting;
+        states.push_back(wire::ClientState{member->name, member->admin && !no_init,
+                                           member->heartbeat.latency_ms(), status,
+                                           member->metadata});
         const std::uint64_t taken =
             member->outbox.commands_queued() - member->outbox.commands_waiting();
         if (member->takes_states() && (even_to_those_behind || taken >= member->state_queued)) {
             member->outbox.note_command();
             member->state_queued = member->outbox.commands_queued();
+            if (state_ == BrokerState::Waiting) {
+                member->button_command = 0;
+                member->button_gone.reset();
+            } else if (member->button_command == 0) {
+                member->button_command = member->state_queued;
+            }
             send.to.push_back(member->id);
         }
     }
@@ -702,7 +725,11 @@ void Session::login(Client& from, const wire::Auth& auth, Instant now, Effects& 
     from.owes_telling = false;
     from.detached_since.reset();
     from.needs_repair = false;
+    from.lost_command = false;
     from.lost_since = now;
+    from.button_command = 0;
+    from.button_gone.reset();
+    from.invited = false;
     from.outbox.clear();
     from.outbox.set_hold(Outbox::Hold::Nothing, now, effects);
     from.metadata = common::Value::dict();
@@ -791,6 +818,7 @@ void Session::leave(Client& client, const std::string& reason, bool as_ghost, In
     }
     client.detached_since.reset();
     client.settled_at.reset();
+    client.upload_ended = false;
     client.phase = can_return ? Phase::Active : Phase::Lobby;
     client.join_copy = {};
     client.join_nodes.clear();
@@ -864,7 +892,8 @@ void Session::on_tick(Instant now, Effects& effects) {
 
 bool Session::wants_ticks() const {
     for (const Client* member : roster_.members()) {
-        if (member->outbox.waiting() || member->settled_at || member->metadata_unsaid_bytes > 0) {
+        if (member->outbox.waiting() || member->phase == Phase::Settling || member->invited ||
+            member->metadata_unsaid_bytes > 0) {
             return true;
         }
     }

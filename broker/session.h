@@ -11,7 +11,9 @@
 
 #include <array>
 #include <deque>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -62,8 +64,8 @@ public:
     // so and thrown out.
     void on_closed(ClientId client, Channel channel, const std::string& reason, Ending ending,
                    common::Instant now, Effects& effects);
-    // The kernel has taken `total` messages of the present connection so far.
-    void on_sent(ClientId client, Channel channel, std::uint64_t total, common::Instant now);
+    // The client's machine has `total` messages of the present connection so far.
+    void on_arrived(ClientId client, Channel channel, std::uint64_t total, common::Instant now);
     // Time has passed. Wanted every 10 ms while `wants_ticks`, else every 100 ms.
     void on_tick(common::Instant now, Effects& effects);
     bool wants_ticks() const;
@@ -149,6 +151,9 @@ private:
     void upload_end(Client& from, common::Instant now, Effects& effects);
     void complete_upload(Client& from, common::Instant now, Effects& effects);
     void abort_upload(const std::string& why, Effects& effects);
+    // There is a session: who waits in the lobby gets its catalog as soon as that is safe.
+    void invite_lobby(common::Instant now, Effects& effects);
+    void send_due_catalogs(common::Instant now, Effects& effects);
     void send_catalog(Client& to, common::Instant now, Effects& effects);
     void get(Client& from, const wire::Get& get, common::Instant now, Effects& effects);
     void begin_sync(Client& from, common::Instant now, Effects& effects);
@@ -180,6 +185,9 @@ private:
     void mend(Client& to, const std::vector<common::NodeId>& ids, common::Instant now,
               Effects& effects);
     void repair(Client& client, common::Instant now, Effects& effects);
+    // `from` sent an edit of the node before it may have known of another one.
+    void note_crossing(const Client& from, const common::NodeId& id, common::Instant now);
+    void mend_crossed(common::Instant now, Effects& effects);
     void tick_edits(common::Instant now, Effects& effects);
 
     SessionOptions options_;
@@ -219,6 +227,9 @@ private:
         common::Instant time;
     };
     std::unordered_map<common::NodeId, EarlyRight> early_rights_;
+    // Who may hold something else than we do, because edits crossed on their way; ordered, so that
+    // the effects are the same everywhere.
+    std::map<common::NodeId, std::set<ClientId>> crossed_;
 };
 
 }  // namespace broker

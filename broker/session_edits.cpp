@@ -23,6 +23,9 @@ constexpr Millis kDoubt{common::limits::kClientStallMsMax};
 // How long a Right waits for the Node that it overtook, and how many may.
 constexpr Millis kEarlyRight{10'000};
 constexpr std::size_t kEarlyRightsMax = 10'000;
+// Edits of a node crossed: so long after its last change it is sent to who may hold something else.
+// Longer than an edit of that client can then still cross this Node, or it would go on for ever.
+constexpr Millis kRest{3'000};
 
 }  // namespace
 
@@ -61,6 +64,7 @@ void Session::put_node(Client& from, wire::PutNode message, const wire::Encoded&
     }
     publish(std::move(mutation), from.name, effects);
     touch(id, now);
+    note_crossing(from, id, now);
     relay(from, id, original, now, effects);
     if (const auto early = early_rights_.find(id); is_new && early != early_rights_.end()) {
         const common::UserName owner = early->second.owner;
@@ -99,6 +103,7 @@ void Session::commit(Client& from, wire::Commit message, const wire::Encoded& or
     ++counters_.commits;
     publish(std::move(mutation), from.name, effects);
     touch(id, now);
+    note_crossing(from, id, now);
     relay(from, id, original, now, effects);
 }
 
@@ -106,8 +111,12 @@ void Session::relay(const Client& from, const NodeId& id, const wire::Encoded& o
                     Instant now, Effects& effects) {
     Send send{{}, Channel::Data, original};
     for (Client* member : roster_.members()) {
-        if (member != &from && member->takes_data() &&
-            member->outbox.note_data(id, original, now)) {
+        if (member == &from || !member->takes_graph_commands()) {
+            continue;
+        }
+        if (!member->data_open) {
+            member->needs_repair = true;
+        } else if (member->outbox.note_data(id, original, now)) {
             send.to.push_back(member->id);
         }
     }
@@ -197,20 +206,51 @@ void Session::mend(Client& to, const std::vector<NodeId>& ids, Instant now, Effe
 
 void Session::repair(Client& client, Instant now, Effects& effects) {
     client.needs_repair = false;
-    std::vector<NodeId> doubtful;
+    // What it may have missed, and what it may have edited without our getting it.
+    std::vector<NodeId> doubtful = graph_.ids_owned_by(client.name);
     for (const auto& [id, time] : touched_) {
         if (time + kDoubt >= client.lost_since) {
             doubtful.push_back(id);
         }
     }
     std::sort(doubtful.begin(), doubtful.end());  // the same effects, whatever the hash order
+    doubtful.erase(std::unique(doubtful.begin(), doubtful.end()), doubtful.end());
     mend(client, doubtful, now, effects);
     say(client, Log::Level::Info,
         client.label() + " is brought up to date: " + node_count(doubtful.size()) + " in doubt",
         effects);
 }
 
+// Two who edit one node at the same moment apply the two edits in different orders: the sender of
+// the one that came later has applied its own first. What counts is what we have; when the node has
+// been left alone for a while, that client gets it.
+void Session::note_crossing(const Client& from, const NodeId& id, Instant now) {
+    if (from.stage == Stage::Member && from.outbox.may_cross(id, now)) {
+        crossed_[id].insert(from.id);
+    }
+}
+
+void Session::mend_crossed(Instant now, Effects& effects) {
+    for (auto next = crossed_.begin(); next != crossed_.end();) {
+        const auto entry = next++;
+        const auto& [id, clients] = *entry;
+        const auto touched = touched_.find(id);
+        if (touched != touched_.end() && now - touched->second < kRest) {
+            continue;
+        }
+        for (const ClientId which : clients) {
+            // Who is not there is repaired when it comes back, or joins anew.
+            Client* client = roster_.find(which);
+            if (client != nullptr && client->takes_data()) {
+                mend(*client, {id}, now, effects);
+            }
+        }
+        crossed_.erase(entry);
+    }
+}
+
 void Session::tick_edits(Instant now, Effects& effects) {
+    mend_crossed(now, effects);
     std::erase_if(early_rights_,
                   [&](const auto& entry) { return now - entry.second.time > kEarlyRight; });
     if (now - touched_pruned_ > kDoubt) {

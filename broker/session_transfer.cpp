@@ -14,8 +14,8 @@ using common::Instant;
 using common::Millis;
 using common::feed::BrokerState;
 
-// Nothing acknowledges DONE: so long after END the uploader is ACTIVE and takes data.
-constexpr Millis kSettle{1000};
+// So long after an admin's button Init went away, what it did before has come.
+constexpr Millis kButton{1000};
 // An uploader that sends nothing for so long has stopped half-way.
 constexpr Millis kUploadStall{common::limits::kClientStallMsMax};
 // A joiner that asks for nothing more for so long has stopped half-way. It would keep the copy of
@@ -30,6 +30,12 @@ const common::NodeId kNobody = "00000000-0000-4000-8000-000000000000";
 
 void Session::upload_init(Client& from, const wire::UploadInit& init, Instant now,
                           Effects& effects) {
+    if (from.phase == Phase::Catalog || from.phase == Phase::Syncing) {
+        // The catalog or a node reaches it in a state in which it can only fail.
+        throw_out(from, "somebody else has initialised the session meanwhile: join it", effects);
+        leave(from, "Init while joining", false, now, effects);
+        return;
+    }
     if (state_ != BrokerState::Waiting) {
         from.outbox.command(wire::upload_state("REJECTED"), effects);
         from.phase = Phase::Lobby;
@@ -38,7 +44,8 @@ void Session::upload_init(Client& from, const wire::UploadInit& init, Instant no
                 " rejected: " + (upload_ ? "another one is running" : "there is a session already"),
             effects);
         if (state_ == BrokerState::Active) {
-            send_catalog(from, now, effects);  // it is back in its lobby, so it joins
+            from.outbox.clear();
+            from.invited = true;  // it is back in its lobby, so it joins
         }
         return;
     }
@@ -50,6 +57,7 @@ void Session::upload_init(Client& from, const wire::UploadInit& init, Instant no
     effects.emplace_back(Log{Log::Level::Info, from.label() + " initialises the session: " +
                                                    node_count(upload_->pending.size()) +
                                                    " announced"});
+    send_states(true, effects);  // takes the button from the others
 }
 
 void Session::upload_node(Client& from, wire::UploadNode message, Instant now, Effects& effects) {
@@ -87,7 +95,7 @@ void Session::upload_end(Client& from, Instant now, Effects& effects) {
                                      " did not come or were refused: the session goes on without"});
         complete_upload(from, now, effects);
     }
-    from.settled_at = now + kSettle;
+    from.upload_ended = true;
     send_states(true, effects);
 }
 
@@ -101,12 +109,31 @@ void Session::complete_upload(Client& from, Instant now, Effects& effects) {
     state_ = BrokerState::Active;
     from.phase = Phase::Settling;
     from.settled_at.reset();
+    from.upload_ended = false;
     from.outbox.command(wire::upload_state("DONE"), effects);
+    from.done_command = from.outbox.commands_queued();
     effects.emplace_back(Log{
         Log::Level::Info, "Session initialised by " + from.label() + ": " + node_count(received)});
+    invite_lobby(now, effects);
+}
+
+// A client that has sent the INIT of an upload ends its session when a catalog comes, and one that
+// has not when a REJECTED comes; nothing tells us which it is. So the button Init is taken away
+// first (by what the states of clients say), and the catalog goes out when what was done before has
+// come. Who is no admin has no button.
+void Session::invite_lobby(Instant now, Effects& effects) {
     send_states(true, effects);
     for (Client* member : roster_.members()) {
-        if (member != &from && member->present() && member->phase == Phase::Lobby) {
+        member->invited = member->phase == Phase::Lobby;
+    }
+    send_due_catalogs(now, effects);
+}
+
+void Session::send_due_catalogs(Instant now, Effects& effects) {
+    for (Client* member : roster_.members()) {
+        const bool has_no_button =
+            !member->admin || (member->button_gone && now - *member->button_gone >= kButton);
+        if (member->invited && member->present() && has_no_button) {
             send_catalog(*member, now, effects);
         }
     }
@@ -124,11 +151,13 @@ void Session::abort_upload(const std::string& why, Effects& effects) {
     VERIFY(applied.has_value());
     publish(std::move(mutation), {}, effects);
     state_ = BrokerState::Waiting;
+    send_states(true, effects);
 }
 
 void Session::send_catalog(Client& to, Instant now, Effects& effects) {
     std::vector<common::NodeId> ids = graph_.ids();
     to.phase = Phase::Catalog;
+    to.invited = false;
     to.needs_repair = false;  // all it has it gets now
     to.outbox.clear();
     to.outbox.set_hold(Outbox::Hold::GraphCommands, now, effects);
@@ -206,6 +235,7 @@ void Session::tick_join(Client& member, Instant now, Effects& effects) {
 
 void Session::tick_transfer(Instant now, Effects& effects) {
     tick_upload(now, effects);
+    send_due_catalogs(now, effects);
     const std::vector<Client*> members = roster_.members();  // leaving changes the roster
     for (Client* member : members) {
         if (member->phase == Phase::Settling && member->settled_at && now >= *member->settled_at) {

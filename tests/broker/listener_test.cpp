@@ -202,7 +202,7 @@ TEST_CASE("a client opens, speaks, is answered, and closes") {
         return heard.size() >= kServerHandshakeBytes + 8;
     });
     CHECK(heard.substr(kServerHandshakeBytes) == frame("answer"));
-    CHECK(f.listener.sent_messages(Channel::Data, "anna") == 1);
+    f.until([&] { return f.listener.arrived_messages(Channel::Data, "anna") == 1; });
     client.hang_up();
     f.until_events(1);
     CHECK(f.events[0].statistics.messages_out == 1);

@@ -145,9 +145,9 @@ private:
                                                                       : broker::Ending::Lost,
                                    now_, effects_);
             }
-        } else if (verb == "sent") {
-            session_.on_sent(client(words), channels(words.at(1)).front(), std::stoull(words.at(2)),
-                             now_);
+        } else if (verb == "arrived") {
+            session_.on_arrived(client(words), channels(words.at(1)).front(),
+                                std::stoull(words.at(2)), now_);
         } else if (verb == "login") {
             login(words);
         } else if (verb == "info") {
@@ -262,9 +262,23 @@ private:
 
     static std::string print(const broker::Effects& effects) {
         std::string lines;
+        std::string last;
+        std::size_t times = 0;
+        const auto finish = [&] {
+            lines += times == 0  ? ""
+                     : times > 1 ? last + "  (" + std::to_string(times) + " times)\n"
+                                 : last + "\n";
+        };
         for (const broker::Effect& effect : effects) {
-            lines += std::visit([](const auto& one) { return print(one); }, effect) + "\n";
+            std::string line = std::visit([](const auto& one) { return print(one); }, effect);
+            if (line != last) {
+                finish();
+                times = 0;
+            }
+            last = std::move(line);
+            ++times;
         }
+        finish();
         return lines;
     }
 
