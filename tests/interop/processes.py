@@ -525,6 +525,7 @@ class Proxy:
         self.lock = threading.Lock()
         self.listeners = []
         self.pairs = []
+        self.half_closed = set()
         self.flowing = threading.Event()
         self.flowing.set()
         self.open = True
@@ -574,10 +575,24 @@ class Proxy:
                 self.flowing.wait()
                 sink.sendall(data)
         except OSError:
-            pass
+            if sink in self.half_closed:
+                return  # what the client has still to say is on its way
         for one in (source, sink):
             try:
                 one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def reset(self, rng):
+        """Ends some of the connections, which may be made again at once. What the client had sent
+        arrives; what is on the way to it does not."""
+        with self.lock:
+            chosen = [pair for pair in self.pairs if rng.random() < 0.6]
+            self.pairs = [pair for pair in self.pairs if pair not in chosen]
+        for near, _ in chosen:
+            self.half_closed.add(near)
+            try:
+                near.shutdown(socket.SHUT_WR)
             except OSError:
                 pass
 
