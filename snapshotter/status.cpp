@@ -4,6 +4,7 @@
 
 #include "common/metrics.h"
 #include "common/position_json.h"
+#include "snapshotter/storage/disk_use_json.h"
 #include "snapshotter/storage/file_names.h"
 
 namespace snapshotter {
@@ -48,20 +49,6 @@ Json to_json(const Status::Save& save) {
             {"position", to_json(save.position)}};
 }
 
-Json to_json(const DiskUse& use) {
-    Json json;
-    json["bytes"] = use.all().bytes;
-    const auto add = [&json](const char* name, const DiskUse::Kind& kind) {
-        json[name] = {{"files", kind.files}, {"bytes", kind.bytes}};
-    };
-    add("session", use.session);
-    add("backups", use.backups);
-    add("pinned", use.pinned);
-    add("history", use.history);
-    add("quarantine", use.quarantine);
-    return json;
-}
-
 }  // namespace
 
 std::string summary(const Status& status) {
@@ -99,7 +86,7 @@ std::string to_json(const Status& status) {
     json["progress_percent"] = status.progress_percent ? Json(*status.progress_percent) : Json();
     json["verified"] = status.verified ? Json(file_names::iso_local(*status.verified)) : Json();
     json["last_save"] = status.last_save ? to_json(*status.last_save) : Json();
-    json["disk"] = status.disk ? to_json(*status.disk) : Json();
+    json["disk"] = status.disk ? disk_use_json<Json>(*status.disk) : Json();
     json["save_failures"] = status.save_failures;
     json["save_error"] = status.save_failures > 0 ? Json(status.save_error) : Json();
     json["log_lines_lost"] = status.log_lines_lost;

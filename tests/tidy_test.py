@@ -28,7 +28,7 @@ ROOMS = {
         storage/file_system storage/posix_file_system storage/file_names
         storage/atomic_file storage/metadata storage/packing storage/sqlite
         storage/history_segment storage/history_reader storage/history storage/recovery
-        storage/disk_use retention progress storage/session_reader
+        storage/disk_use storage/disk_use_json retention progress storage/session_reader
         storage/store
         restore_server schedule trouble mirror stopping save_worker history_queue history_worker
         status options

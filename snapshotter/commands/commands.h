@@ -70,7 +70,8 @@ struct Verification {
     std::vector<Segment> segments;  // of the history, each record checked
     // Saves to which the history leads from an older one, with the same graph as they hold.
     std::size_t proved = 0;
-    std::string note;  // about the whole
+    std::string metadata_damage;  // empty: session_metadata.json is good, or there is none
+    std::string note;             // about the whole
     bool good = true;
 };
 common::Result<Verification> verify(const Surroundings& around);

@@ -1,30 +1,23 @@
 #include <nlohmann/json.hpp>
 
+#include "common/position_json.h"
 #include "snapshotter/commands/report.h"
+#include "snapshotter/storage/disk_use_json.h"
 #include "snapshotter/storage/file_names.h"
 
 namespace snapshotter::commands {
 
+using common::hex;
+using common::position_json;
 using common::SessionStamp;
 using file_names::iso_local;
 using Json = nlohmann::ordered_json;
 
 namespace {
 
-// 64-bit numbers that are not counted are texts: scripts read JSON numbers as floats.
-std::string hex64(std::uint64_t number) {
-    return hex(common::Hash128{number, 0}).substr(0, 16);
-}
-
 std::string dump(const Json& json) {
     // Names may hold bytes that are not UTF-8; they must not become an exception.
     return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
-Json json_of(const common::Position& position) {
-    return {{"epoch", hex64(number(position.epoch))},
-            {"seq", number(position.seq)},
-            {"chain", hex(position.chain)}};
 }
 
 const char* name_of(StoredSave::Kind kind) {
@@ -52,7 +45,7 @@ Json json_of(const StoredSave& save, const std::optional<SessionStamp>& stamp,
     if (stamp) {
         json["saved"] = iso_local(stamp->saved);
         json["last_change"] = iso_local(stamp->last_mutation);
-        json["position"] = json_of(stamp->position);
+        json["position"] = position_json<Json>(stamp->position);
         json["digest"] = hex(stamp->digest);
     }
     return json;
@@ -74,11 +67,11 @@ Json json_of(const std::vector<NodeView>& nodes) {
 Json json_of(const Moment& moment) {
     Json json{{"source", moment.source},
               {"nodes", moment.graph.nodes.size()},
-              {"timeline", hex64(number(moment.graph.timeline))},
+              {"timeline", hex(number(moment.graph.timeline))},
               {"digest", hex(moment.graph.digest())},
               {"notes", moment.notes}};
     if (moment.stamp) {
-        json["position"] = json_of(moment.stamp->position);
+        json["position"] = position_json<Json>(moment.stamp->position);
         json["last_change"] = iso_local(moment.stamp->last_mutation);
     }
     Json users = Json::array();
@@ -104,19 +97,6 @@ Json json_of(const GraphChange& change) {
             {"metadata_changed", change.metadata}};
 }
 
-Json json_of(const DiskUse& use) {
-    Json json{{"bytes", use.all().bytes}};
-    const auto add = [&json](const char* name, const DiskUse::Kind& kind) {
-        json[name] = {{"files", kind.files}, {"bytes", kind.bytes}};
-    };
-    add("session", use.session);
-    add("backups", use.backups);
-    add("pinned", use.pinned);
-    add("history", use.history);
-    add("quarantine", use.quarantine);
-    return json;
-}
-
 Json text_or_null(const std::string& text) {
     return text.empty() ? Json() : Json(text);
 }
@@ -138,7 +118,7 @@ std::string to_json(const Listing& listing, const Surroundings& around) {
                  {"now", iso_local(around.now)},
                  {"saves", std::move(saves)},
                  {"history", std::move(span)},
-                 {"disk", json_of(listing.disk)}});
+                 {"disk", disk_use_json<Json>(listing.disk)}});
 }
 
 std::string to_json(const Verification& verification, const Surroundings& around) {
@@ -157,6 +137,7 @@ std::string to_json(const Verification& verification, const Surroundings& around
     }
     return dump({{"data_dir", around.data_dir},
                  {"good", verification.good},
+                 {"metadata_damage", text_or_null(verification.metadata_damage)},
                  {"note", text_or_null(verification.note)},
                  {"saves", std::move(saves)},
                  {"history", std::move(segments)},

@@ -157,6 +157,11 @@ std::string to_text(const Verification& verification, const Surroundings& around
                                     : log_text(line.damage, 1000);
         text += "\n";
     }
+    if (!verification.metadata_damage.empty()) {
+        text += "DAMAGED  " + column("session_metadata.json", 34) +
+                log_text(verification.metadata_damage, 500) +
+                " (written anew with the next save)\n";
+    }
     for (const Verification::Segment& segment : verification.segments) {
         text += segment.damage.empty() ? "good     " : "DAMAGED  ";
         text += column(segment.file.substr(segment.file.rfind('/') + 1), 34);
@@ -178,6 +183,9 @@ std::string to_text(const Verification& verification, const Surroundings& around
 std::string to_text(const Inspection& inspection, const Surroundings& around) {
     std::string text = head(around) + describe(inspection.moment);
     text += describe_notes(inspection.moment.notes);
+    for (const auto& [name, metadata] : inspection.moment.graph.metadata) {
+        text += "  user " + safe(name) + ": " + readable_bytes(metadata.size()) + " kept\n";
+    }
     if (inspection.details.empty()) {
         for (const NodeView& node : inspection.nodes) {
             text += "  " + describe(node);
@@ -203,9 +211,9 @@ std::string to_text(const Inspection& inspection, const Surroundings& around) {
     return text;
 }
 
-std::string to_text(const Exported& exported, const Surroundings&) {
-    return exported.file + " written: " + std::to_string(exported.nodes) + " nodes of " +
-           describe(exported.moment) + describe_notes(exported.moment.notes);
+std::string to_text(const Exported& exported, const Surroundings& around) {
+    return head(around) + exported.file + " written: " + std::to_string(exported.nodes) +
+           " nodes of " + describe(exported.moment) + describe_notes(exported.moment.notes);
 }
 
 std::string to_text(const Replacement& replacement, const Surroundings& around) {

@@ -3,6 +3,7 @@
 
 #include "snapshotter/commands/commands.h"
 #include "snapshotter/storage/file_names.h"
+#include "snapshotter/storage/metadata.h"
 #include "snapshotter/storage/session_reader.h"
 
 namespace snapshotter::commands {
@@ -27,6 +28,18 @@ Result<std::optional<Verification::Line>> verify_save(const Surroundings& around
         line.damage = session.error().what;
     }
     return std::optional(std::move(line));
+}
+
+// What is wrong with session_metadata.json. The session does not depend on it.
+Result<std::string> verify_metadata(const Surroundings& around) {
+    const auto text = around.files.read(file_names::join(around.data_dir, file_names::kMetadata));
+    if (!text) {
+        return text.error().kind == common::ErrorKind::NotFound
+                   ? Result<std::string>(std::string())
+                   : Result<std::string>(tl::unexpected(text.error()));
+    }
+    const auto metadata = read_metadata(text->view());
+    return metadata ? std::string() : metadata.error().what;
 }
 
 // Every record of it, against the chain.
@@ -96,6 +109,8 @@ Result<Verification> verify(const Surroundings& around) {
         result.segments.push_back(TRY(verify_segment(moments.history(), segment)));
         result.good = result.good && result.segments.back().damage.empty();
     }
+    result.metadata_damage = TRY(verify_metadata(around));
+    result.good = result.good && result.metadata_damage.empty();
     if (!result.segments.empty()) {
         TRY(prove_saves(around, moments, result));
     }

@@ -1,6 +1,7 @@
 """The commands of holdfast-snapshotter on what real clients made, opened by the real library."""
 
 import json
+import pickle
 import subprocess
 import time
 import types
@@ -184,6 +185,29 @@ def test_import_what_the_library_dumped(server, new_client, tmp_path):
     server.restart()
     alice.join(server.port)
     assert uuid in alice.graph()
+
+
+def test_a_node_that_stops_every_joiner(server, new_client):
+    """A node of a type that nobody knows: who joins cannot apply it. An admin finds it, keeps it
+    for whoever wants to know, and takes it out."""
+    alice = new_client('alice')
+    uuids = alice.host(server.port, CONTENTS[:2])
+    poison = [pickle.dumps(2, 4), b'poison', b'COMMON', pickle.dumps(None, 4),
+              pickle.dumps({'type_id': 'Poison'}, 4)]
+    alice.call('push_raw', channel='data', chunks=values.encode(poison))
+
+    def arrived():
+        return 'Poison' in [node['type'] for node in command(server, 'inspect')['nodes']]
+    wait_until(arrived, 'the poisoned node is saved')
+    alice.leave()
+    server.stop()
+    saved = server.directory / 'poison.db'
+    assert command(server, 'export', '--to', saved, '--node', 'poison')['nodes'] == 1
+    command(server, 'remove-node', 'poison')
+    server.start()
+    bob = new_client('bob')
+    bob.join(server.port)
+    assert set(bob.graph()) == set(uuids)
 
 
 def test_a_node_is_taken_out_of_a_stopped_session(server, new_client):

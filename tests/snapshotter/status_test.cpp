@@ -52,7 +52,12 @@ TEST_CASE("the JSON says where it stands and what was saved") {
                                     .file_bytes = 1234,
                                     .took_ms = 5,
                                     .position = status.holding->position};
+    status.disk.emplace();
+    status.disk->session = {1, 1234};
+    status.disk->backups = {3, 3000};
     const auto json = nlohmann::json::parse(to_json(status));
+    CHECK(json["disk"]["bytes"] == 4234);
+    CHECK(json["disk"]["backups"]["files"] == 3);
     CHECK(json["status"] == "ok");
     CHECK(json["broker"] == "active");
     CHECK(json["initialized"] == true);
@@ -74,6 +79,7 @@ TEST_CASE("before anything has happened the JSON has nulls, and odd bytes do no 
     CHECK(json["status"] == "save failing");
     CHECK(json["position"].is_null());
     CHECK(json["last_save"].is_null());
+    CHECK(json["disk"].is_null());
     CHECK(json["initialized"] == false);
     CHECK(json["broker"] == "not heard");
     CHECK(json["save_error"] == "disk full");

@@ -157,6 +157,10 @@ TEST_CASE_FIXTURE(Fixture, "verify tells good from damaged, list does too") {
     CHECK(to_text(*verification, around()).find("DAMAGED") != std::string::npos);
     CHECK(to_json(*verification, around()).find("\"good\":false") != std::string::npos);
     CHECK_FALSE(list(around())->saves[2].damage.empty());
+
+    files.put("/data/session_metadata.json", "{");
+    CHECK_FALSE(verify(around())->metadata_damage.empty());
+    CHECK(to_text(*verify(around()), around()).find("session_metadata.json") != std::string::npos);
 }
 
 TEST_CASE_FIXTURE(Fixture, "inspect shows the session, a backup, or any session file") {

@@ -205,6 +205,28 @@ TEST_CASE_FIXTURE(Fixture, "the newest backups stay, and so do files that are no
     CHECK(files.contents("/data/backups/before the big change.db") == "mine");
 }
 
+TEST_CASE_FIXTURE(Fixture, "what a lowered setting takes is named before it goes") {
+    REQUIRE(start().has_value());
+    for (int i = 0; i < 4; ++i) {
+        REQUIRE(save(sample_graph(1, static_cast<std::uint64_t>(i)),
+                     static_cast<std::uint64_t>(i) + 1, i)
+                    .has_value());
+    }
+    CHECK(store->to_be_removed(at(10))->empty());
+    backups_max = 2;
+    REQUIRE(start(20).has_value());
+    const auto named = store->to_be_removed(at(20));
+    REQUIRE(named.has_value());
+    CHECK(*named == std::vector<std::string>{backup_path(0).substr(14), backup_path(1).substr(14)});
+    CHECK(count(files, "/data/backups/snapshot_") == 4);
+    const auto report = save(sample_graph(1, 9), 9, 30);
+    REQUIRE(report.has_value());
+    CHECK(report->removed.size() == 3);  // those, and the one whose place the new one takes
+    REQUIRE(report->disk.has_value());
+    CHECK(report->disk->backups.files == 2);
+    CHECK(report->disk->session.bytes == report->file_bytes);
+}
+
 TEST_CASE_FIXTURE(Fixture,
                   "before Init nothing is saved but the metadata, and nothing is overwritten") {
     REQUIRE(start().has_value());
