@@ -116,7 +116,10 @@ void Session::relay(const Client& from, const NodeId& id, const wire::Encoded& o
         }
         if (!member->data_open) {
             member->needs_repair = true;
-        } else if (member->outbox.note_data(id, original, now)) {
+        }
+        // Who missed something gets it all by its repair: a Commit that was held for it would come
+        // before the Node that it missed.
+        if (!member->needs_repair && member->outbox.note_data(id, original, now)) {
             send.to.push_back(member->id);
         }
     }
