@@ -238,7 +238,9 @@ void Session::tick_transfer(Instant now, Effects& effects) {
     send_due_catalogs(now, effects);
     const std::vector<Client*> members = roster_.members();  // leaving changes the roster
     for (Client* member : members) {
-        if (member->phase == Phase::Settling && member->settled_at && now >= *member->settled_at) {
+        // Without its command connection: DONE may have come no further than its machine.
+        if (member->phase == Phase::Settling && member->command_open && member->settled_at &&
+            now >= *member->settled_at) {
             member->phase = Phase::Active;
             member->outbox.set_hold(Outbox::Hold::Nothing, now, effects);
             repair_if_wanted(*member, now, effects);
