@@ -16,6 +16,7 @@
 #include "common/io/zmq_socket.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "common/pickle_classes.h"
 
 namespace {
 
@@ -106,6 +107,7 @@ Result<broker::Loop::End> run(const common::Settings& settings, common::Log& log
 
 int main(int argc, char** argv) {
     common::Settings settings = common::settings_or_exit(common::Program::Broker, argc, argv);
+    common::allow_classes(settings.classes);
     if (settings.action == common::Action::Health) {
         return common::io::print_health(settings.health);
     }

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <utility>
 
+#include "common/pickle_classes.h"
 #include "common/verify.h"
 
 namespace common {
@@ -336,6 +337,16 @@ const Row kSettings[] = {
          return apply_switch(value, to.allow_unprotected);
      },
      true},
+    {"CLASSES", "--classes", "", UsedBy::Both,
+     "Python classes (module.name,module.name) that node data may hold beside plain data",
+     [](const std::string& value, Settings& to) -> std::optional<Allowed> {
+         auto names = read_class_list(value);
+         if (!names) {
+             return "a list like studio.rig.Pose,studio.Tag, without builtins";
+         }
+         to.classes = std::move(*names);
+         return std::nullopt;
+     }},
 };
 
 struct Given {

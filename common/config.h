@@ -74,6 +74,7 @@ struct Settings {
     std::uint32_t connections_per_second = 0;  // from one address; 0: any number
     std::uint32_t login_attempts = 0;          // wrong ones, from one address; 0: any number
     bool allow_unprotected = false;
+    std::vector<std::string> classes;  // that node data may hold: see pickle_classes.h
 };
 
 using Environment = std::map<std::string, std::string>;

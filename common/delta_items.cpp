@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "common/pickle_classes.h"
+
 namespace common {
 namespace {
 
@@ -93,6 +95,26 @@ std::size_t length_of(const Value& value) {
         default:
             return kNowhere;
     }
+}
+
+bool holds_opaque(const Value& value) {
+    if (!pickle::has_allowed_classes()) {
+        return false;
+    }
+    if (const Object* object = value.as_object()) {
+        return object->opaque;
+    }
+    if (const Dict* dict = value.as_dict()) {
+        return std::any_of(dict->entries().begin(), dict->entries().end(),
+                           [](const Dict::Entry& entry) { return holds_opaque(entry.value); });
+    }
+    const List* list = value.as_list();
+    const Tuple* tuple = value.as_tuple();
+    if (list == nullptr && tuple == nullptr) {
+        return false;
+    }
+    const std::vector<Value>& items = list != nullptr ? list->items : tuple->items;
+    return std::any_of(items.begin(), items.end(), holds_opaque);
 }
 
 bool is_foreign(const Value& value) {

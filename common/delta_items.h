@@ -28,6 +28,10 @@ std::size_t length_of(const Value& value);
 // Values that have behaviour of their own, which we do not follow.
 bool is_foreign(const Value& value);
 
+// Whether the value is or holds an object of a class that the setting CLASSES allows: only Python
+// knows what it equals.
+bool holds_opaque(const Value& value);
+
 // True if getattr finds `name` on some plain value, so that a path could go on behind it. deepdiff
 // never writes such a path for plain values.
 bool is_attribute(std::string_view name);

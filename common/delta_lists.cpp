@@ -317,6 +317,10 @@ std::size_t Folder::remove_places(List& list, std::span<const PathItem> items) {
 }
 
 bool Folder::is_wanted(const Value& current, const PathItem& item) {
+    if (holds_opaque(current)) {
+        foreign_ = true;
+        return false;
+    }
     // The value may have got into the base and have been changed there.
     return importer_.any_shared() ? equal(current, importer_.import(item.value))
                                   : equal(current, item.value);
@@ -342,6 +346,7 @@ Result<void> Folder::remove_item(const PathItem& item) {
         if (place.last().is_text || !is_number(place.last().key)) {
             return raises("no index into a list", item.path);
         }
+        foreign_ = foreign_ || std::any_of(list->items.begin(), list->items.end(), holds_opaque);
         nearest = nearest_item(*list, place.last().key,
                                importer_.any_shared() ? importer_.import(item.value) : item.value);
         if (nearest == kNowhere) {
@@ -582,6 +587,10 @@ Result<void> Folder::fold_without_order(const Value& key) {
         const Value* item = get(object, step);
         if (item == nullptr) {
             return raises("no list to compare without order", path);
+        }
+        if (holds_opaque(*item)) {
+            foreign_ = true;
+            return {};
         }
         if (TRY(fixed.contains(*item))) {
             continue;

@@ -30,6 +30,7 @@
 
 #include "common/limits.h"
 #include "common/pickle.h"
+#include "common/pickle_classes.h"
 #include "common/pickle_opcodes.h"
 #include "common/result.h"
 
@@ -181,6 +182,8 @@ private:
                 return needs(2) && reduce();
             case Opcode::NewObj:
                 return needs(2) && new_object();
+            case Opcode::NewObjEx:
+                return needs(3) && new_object_with_names();
             case Opcode::Build:
                 return needs(2) && build();
 
@@ -426,7 +429,25 @@ private:
         return true;
     }
 
+    // An object of an allowed class takes `what` now, and nothing that comes before it any more.
+    bool grow_opaque(std::size_t first, Box::Opaque what) {
+        Box& box = boxes_[stack_[first - 1].aux];
+        if (box.opaque == Box::Opaque::No || box.opaque > what) {
+            return refuse("something put into an object as no pickler does it");
+        }
+        box.opaque = what;
+        return grow(first, Kind::Object, "");
+    }
+
     bool append(std::size_t first) {
+        if (stack_[first - 1].kind == Kind::Object) {
+            if (!grow_opaque(first, Box::Opaque::Items)) {
+                return false;
+            }
+            policy_.object_items(stack_[first - 1], from(first), boxes_);
+            drop(first);
+            return true;
+        }
         if (!grow(first, Kind::List, "items for what is not a list")) {
             return false;
         }
@@ -454,6 +475,14 @@ private:
             if (!is_key(items[i])) {
                 return false;
             }
+        }
+        if (stack_[first - 1].kind == Kind::Object) {
+            if (!grow_opaque(first, Box::Opaque::Keys)) {
+                return false;
+            }
+            policy_.object_keys(stack_[first - 1], items, boxes_);
+            drop(first);
+            return true;
         }
         if (!grow(first, Kind::Dict, "keys for what is not a dict")) {
             return false;
@@ -579,7 +608,15 @@ private:
             shadow.hashable = false;
             return push(shadow);
         }
-        return refuse("the class " + printable(module) + "." + printable(name) + " is not allowed",
+        if (use_ != PickleUse::Delta && is_allowed_class(module, name)) {
+            Shadow shadow;
+            shadow.kind = Kind::Class;
+            shadow.aux = kAllowedClass;
+            shadow.made = policy_.allowed_class(module, name);
+            return push(shadow);
+        }
+        return refuse("the class " + printable(module) + "." + printable(name) +
+                          " is not allowed (the setting CLASSES names more)",
                       ErrorKind::Unsupported);
     }
 
@@ -629,6 +666,9 @@ private:
         }
         if (callable.kind != Kind::Class) {
             return refuse("a call of what is not a class");
+        }
+        if (callable.aux == kAllowedClass) {
+            return opaque_object(2, Object::Call::Reduce);
         }
         if (callable.aux == kBytes && has_arguments(0)) {
             return called(Kind::Bytes, 0, policy_.new_bytes({}));
@@ -684,6 +724,9 @@ private:
         if (cls.kind != Kind::Class) {
             return refuse("an object of what is not a class");
         }
+        if (cls.aux == kAllowedClass) {
+            return opaque_object(2, Object::Call::New);
+        }
         const bool is_set = cls.aux == kSetOrdered && has_arguments(0);
         const bool is_opcode = cls.aux == kOpcode && has_arguments(7);
         if (!is_set && !is_opcode) {
@@ -700,10 +743,49 @@ private:
         return push_box(Kind::Object, made, box);
     }
 
-    // The only class with a state is SetOrdered: a list of its items, or (None,) for none.
+    bool new_object_with_names() {
+        const Shadow cls = stack_[stack_.size() - 3];
+        if (cls.kind != Kind::Class || cls.aux != kAllowedClass ||
+            stack_.back().kind != Kind::Dict) {
+            return refuse("an object made with names of arguments, of what is no allowed class");
+        }
+        return opaque_object(3, Object::Call::NewWithNames);
+    }
+
+    // Replaces an allowed class and what it is called with by an object.
+    bool opaque_object(std::size_t size, Object::Call call) {
+        const std::size_t first = stack_.size() - size;
+        if (stack_[first + 1].kind != Kind::Tuple) {
+            return refuse("an object with arguments that are not a tuple");
+        }
+        Box box;
+        if (!count(from(first + 1), box, 0)) {
+            return false;
+        }
+        box.opaque = Box::Opaque::Items;
+        const std::uint32_t made = policy_.opaque_object(from(first), call, boxes_);
+        drop(first);
+        return push_box(Kind::Object, made, box);
+    }
+
+    bool build_opaque() {
+        const std::size_t first = stack_.size() - 1;
+        if (stack_.back().kind == Kind::None || !grow_opaque(first, Box::Opaque::State)) {
+            return error_ ? false : refuse("a state that is None");
+        }
+        boxes_[stack_[first - 1].aux].opaque = Box::Opaque::Complete;
+        policy_.object_state(stack_[first - 1], stack_.back(), boxes_);
+        drop(first);
+        return true;
+    }
+
+    // The only class of ours with a state is SetOrdered: a list of its items, or (None,) for none.
     bool build() {
         const Shadow object = stack_[stack_.size() - 2];
         const Shadow state = stack_.back();
+        if (object.kind == Kind::Object && boxes_[object.aux].opaque != Box::Opaque::No) {
+            return build_opaque();
+        }
         if (object.kind != Kind::Object || !boxes_[object.aux].unbuilt) {
             return refuse("a state for what has none");
         }

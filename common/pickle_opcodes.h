@@ -58,6 +58,7 @@ enum class Opcode : unsigned char {
     Memoize = 0x94,
     Frame = 0x95,
     ByteArray8 = 0x96,
+    NewObjEx = 0x92,
 };
 
 // The persistent id by which deepdiff writes type(None).
@@ -106,6 +107,8 @@ inline constexpr std::uint32_t kStr = class_index("str");
 inline constexpr std::uint32_t kOpcode = class_index("Opcode");
 inline constexpr std::uint32_t kSetOrdered = class_index("SetOrdered");
 inline constexpr std::uint32_t kNoneType = class_index("NoneType");
+// Any of those that the setting allows; the policy knows its name.
+inline constexpr std::uint32_t kAllowedClass = kClasses.size();
 
 // Protocol 2 may use Python 2's names.
 std::optional<std::uint32_t> find_class(std::string_view module, std::string_view name,
@@ -182,6 +185,9 @@ struct Box {
     bool placed = false;    // stands in another container, so it must not grow
     bool memoized = false;  // may be referred to again
     bool unbuilt = false;   // an object that waits for its state
+    // An object of an allowed class, and what may be put into it still: a pickler puts in items,
+    // then keys, then the state.
+    enum class Opaque : std::uint8_t { No, Items, Keys, State, Complete } opaque = Opaque::No;
     std::uint8_t size = 0;  // of a tuple, up to 255
 };
 

@@ -148,6 +148,11 @@ struct Checker {
     static void set_items(const Shadow&, Items, const Boxes&) {}
     static void add_items(const Shadow&, Items, const Boxes&) {}
     static void build(const Shadow&, const Shadow&, const Boxes&) {}
+    static std::uint32_t allowed_class(std::string_view, std::string_view) { return 0; }
+    static std::uint32_t opaque_object(Items, Object::Call, const Boxes&) { return 0; }
+    static void object_items(const Shadow&, Items, const Boxes&) {}
+    static void object_keys(const Shadow&, Items, const Boxes&) {}
+    static void object_state(const Shadow&, const Shadow&, const Boxes&) {}
 };
 
 // Makes Values. A leaf is made when a container takes it; what is made before that is kept in
@@ -200,6 +205,31 @@ public:
         return keep(Value(std::make_shared<Object>(
             Object{std::get<ClassPtr>(leaf(cls).storage()), take(arguments, boxes), Value()})));
     }
+    std::uint32_t allowed_class(std::string_view module, std::string_view name) {
+        return keep(Value(ClassPtr(
+            std::make_shared<const ClassRef>(ClassRef{std::string(module), std::string(name)}))));
+    }
+    // `parts`: the class, and what it is called with.
+    std::uint32_t opaque_object(Items parts, Object::Call call, const Boxes& boxes) {
+        Value arguments = take(parts[1], boxes);
+        if (call == Object::Call::NewWithNames) {
+            arguments = Value::tuple({arguments, take(parts[2], boxes)});
+        }
+        return keep(Value(std::make_shared<Object>(
+            Object{std::get<ClassPtr>(made_[parts[0].made].storage()), std::move(arguments),
+                   Value::tuple({Value::list(), Value::list(), Value()}), call, true})));
+    }
+    void object_items(const Shadow& object, Items items, const Boxes& boxes) {
+        add_all(inside(object)[0].as_list()->items, items, boxes);
+    }
+    void object_keys(const Shadow& object, Items items, const Boxes& boxes) {
+        add_all(inside(object)[1].as_list()->items, items, boxes);
+    }
+    void object_state(const Shadow& object, const Shadow& state, const Boxes& boxes) {
+        const std::vector<Value>& parts = inside(object);
+        made_[object.made].as_object()->state =
+            Value::tuple({parts[0], parts[1], take(state, boxes)});
+    }
 
     void append(const Shadow& list, Items items, const Boxes& boxes) {
         add_all(made_[list.made].as_list()->items, items, boxes);
@@ -224,6 +254,10 @@ public:
     }
 
 private:
+    const std::vector<Value>& inside(const Shadow& object) const {
+        return made_[object.made].as_object()->state.as_tuple()->items;
+    }
+
     std::uint32_t keep(Value value) {
         made_.push_back(std::move(value));
         return static_cast<std::uint32_t>(made_.size() - 1);

@@ -399,7 +399,9 @@ private:
         }
         put(Opcode::EmptyList);
         memoize_shared(list.get());
-        const std::vector<Value>& items = list->items;
+        save_items(list->items);
+    }
+    void save_items(const std::vector<Value>& items) {
         if (items.size() == 1) {
             save(items.front());
             put(Opcode::Append);
@@ -491,11 +493,37 @@ private:
             return;
         }
         put_class(object->cls->module, object->cls->name);
-        save(object->args);
-        put(Opcode::NewObj);
+        if (object->call == Object::Call::NewWithNames) {
+            save(object->args.as_tuple()->items[0]);
+            save(object->args.as_tuple()->items[1]);
+            put(Opcode::NewObjEx);
+        } else {
+            save(object->args);
+            put(object->call == Object::Call::New ? Opcode::NewObj : Opcode::Reduce);
+        }
         memoize_shared(object.get());
-        if (!object->state.is_none()) {
-            save(object->state);
+        if (object->opaque) {
+            const std::vector<Value>& inside = object->state.as_tuple()->items;
+            save_items(inside[0].as_list()->items);
+            save_keys(inside[1].as_list()->items);
+            save_state(inside[2]);
+        } else {
+            save_state(object->state);
+        }
+    }
+    // Keys and values in turn.
+    void save_keys(const std::vector<Value>& items) {
+        for (std::size_t begin = 0; begin < items.size(); begin += 2 * kBatch) {
+            put(Opcode::Mark);
+            for (std::size_t i = begin; i < std::min(begin + 2 * kBatch, items.size()); ++i) {
+                save(items[i]);
+            }
+            put(Opcode::SetItems);
+        }
+    }
+    void save_state(const Value& state) {
+        if (!state.is_none()) {
+            save(state);
             put(Opcode::Build);
         }
     }

@@ -325,8 +325,9 @@ bool equal(const Value& a, const Value& b) {
         case Value::Type::Object: {
             const Object& left = *a.as_object();
             const Object& right = *b.as_object();
-            return &left == &right || (*left.cls == *right.cls && equal(left.args, right.args) &&
-                                       equal(left.state, right.state));
+            return &left == &right ||
+                   (*left.cls == *right.cls && left.call == right.call &&
+                    equal(left.args, right.args) && equal(left.state, right.state));
         }
         default:
             return false;  // the others were handled above
@@ -462,7 +463,8 @@ bool Identity::same(const Value& a, const Value& b) {
             const Object& left = *a.as_object();
             const Object& right = *b.as_object();
             return is_new_pair(&left, &right, result)
-                       ? *left.cls == *right.cls && same(left.args, right.args) &&
+                       ? *left.cls == *right.cls && left.call == right.call &&
+                             left.opaque == right.opaque && same(left.args, right.args) &&
                              same(left.state, right.state)
                        : result;
         }
@@ -533,8 +535,8 @@ Value DeepCopy::copy_new(const Value& value) {
             return Value(std::make_shared<Set>(*value.as_set()));
         case Value::Type::Object: {
             const Object& object = *value.as_object();
-            return Value(std::make_shared<Object>(
-                Object{object.cls, copy(object.args), copy(object.state)}));
+            return Value(std::make_shared<Object>(Object{
+                object.cls, copy(object.args), copy(object.state), object.call, object.opaque}));
         }
         default:
             return value;

@@ -154,11 +154,18 @@ struct Tuple {
 struct ByteArray {
     std::string bytes;
 };
-// `cls(*args)` by NEWOBJ or REDUCE, as Python's pickler wrote it; never called by us.
+// An instance as Python's pickler wrote it; never made by us. `cls(*args)` by NEWOBJ, or, for a
+// class that the setting CLASSES allows, also by one of the other ways; then `state` is a tuple of
+// what the pickle puts into it afterwards: a list of items, a list of keys and values, and what
+// BUILD gives.
 struct Object {
+    enum class Call : std::uint8_t { New, Reduce, NewWithNames };
+
     ClassPtr cls;
-    Value args;   // a tuple
+    Value args;   // a tuple; with names: a tuple of that and a dict
     Value state;  // what BUILD gave it, or None
+    Call call = Call::New;
+    bool opaque = false;  // of a class that the setting allows
 };
 
 // The index behind Dict and Set: entries in insertion order; small ones are searched in a row.

@@ -14,6 +14,7 @@
 #include "common/io/signals.h"
 #include "common/io/zmq_socket.h"
 #include "common/log.h"
+#include "common/pickle_classes.h"
 #include "snapshotter/commands/command_line.h"
 #include "snapshotter/commands/run.h"
 #include "snapshotter/commands/save_now.h"
@@ -225,6 +226,7 @@ int run(const Settings& settings, common::io::Signals& signals, Log& log) {
 int main(int argc, char** argv) {
     const Settings settings = common::settings_or_exit(common::Program::Snapshotter, argc, argv,
                                                        commands::commands_help());
+    common::allow_classes(settings.classes);
     if (settings.action == common::Action::Health) {
         return common::io::print_health(settings.health);
     }

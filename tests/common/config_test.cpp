@@ -125,6 +125,8 @@ TEST_CASE("every setting can come from its flag and from its variable, and the f
          [](const Settings& s) { return std::to_string(s.connections_per_second); }},
         {"LOGIN_ATTEMPTS", "--login-attempts", "0", "3",
          [](const Settings& s) { return std::to_string(s.login_attempts); }},
+        {"CLASSES", "--classes", "studio.Pose", "a.B",
+         [](const Settings& s) { return s.classes.empty() ? "" : s.classes.front(); }},
     };
     for (const Case& one : cases) {
         CAPTURE(one.name);
@@ -201,6 +203,7 @@ TEST_CASE("a wrong value names the setting, the value, where it came from and wh
              {"CONNECTION_RATE", {"-1", "x", "100001"}},
              {"LOGIN_ATTEMPTS", {"-1", "x", "1000001"}},
              {"ALLOW_UNPROTECTED", {"maybe", "2"}},
+             {"CLASSES", {"Pose", "a.B,", "builtins.eval"}},
          }) {
         for (const std::string& value : values) {
             const std::string error = error_of(parse({}, {{name, value}}));
@@ -318,7 +321,9 @@ TEST_CASE("help shows every flag with its variable, in both programs alike") {
                              "CONNECTION_RATE ",
                              "LOGIN_ATTEMPTS ",
                              "--allow-unprotected ",
-                             "ALLOW_UNPROTECTED "}) {
+                             "ALLOW_UNPROTECTED ",
+                             "--classes ",
+                             "CLASSES "}) {
         CAPTURE(word);
         CHECK(broker.find(word) != std::string::npos);
     }

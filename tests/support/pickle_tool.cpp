@@ -1,13 +1,16 @@
 // Answers the oracle: for each pickle on stdin, what we write after reading it, or why we do not.
+// CLASSES in the environment is the setting.
 //
 //   request  = use:u8 size:u32 pickle        use: 0 any, 1 plain, 2 delta; numbers little endian
 //   answer   = kind:u8 size:u32 text         kind: 0 our pickle, 1 refused because, 2 our own bug
 
 #include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <iostream>
 #include <string>
 
+#include "common/pickle_classes.h"
 #include "tests/support/pickle_property.h"
 
 namespace {
@@ -29,6 +32,9 @@ void answer(char kind, std::string_view text) {
 }  // namespace
 
 int main() {
+    if (const char* classes = std::getenv("CLASSES")) {
+        common::allow_classes(common::read_class_list(classes).value());
+    }
     std::ios::sync_with_stdio(false);
     std::string head;
     std::string pickle;
