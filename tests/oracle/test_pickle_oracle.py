@@ -19,6 +19,7 @@ import random
 import struct
 import subprocess
 import uuid
+import zipfile
 
 import pytest
 
@@ -313,6 +314,33 @@ def test_values_come_back(tool, deltas):
         maker = Maker(seed, deltas)
         value = maker.value()
         check(tool, seed, value, maker.random.sample(tuple(WAYS), 2))
+
+
+@pytest.mark.parametrize('version', ['3.9', '3.13'])
+def test_what_other_pythons_wrote_is_read(tool, version):
+    """Both picklers of the oldest and the newest Python, protocols 2 to 5: record_pickles.py."""
+    with zipfile.ZipFile(ROOT / 'tests' / 'corpus' / 'writers' / f'python{version}.zip') as corpus:
+        assert len(corpus.namelist()) > 800
+        for name in corpus.namelist():
+            data = corpus.read(name)
+            ours = tool.rewrite(data)
+            assert form(load(ours)) == form(load(data)), name
+            assert tool.rewrite(ours) == ours, name
+
+
+def test_the_corpus_is_read_as_python_reads_it(tool):
+    """What a fuzzer found worth keeping: accepted by us means read by Python, as the same."""
+    accepted = 0
+    for path in sorted((ROOT / 'tests' / 'corpus' / 'pickle').iterdir()):
+        data = path.read_bytes()
+        try:
+            ours = tool.rewrite(data)
+        except Refused:
+            continue
+        accepted += 1
+        for loader in (Loader, SlowLoader):
+            assert form(load(ours, loader)) == form(load(data, loader)), path.name
+    assert accepted > 50
 
 
 def test_each_leaf_alone_and_in_each_container(tool):
