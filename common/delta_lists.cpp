@@ -317,7 +317,7 @@ std::size_t Folder::remove_places(List& list, std::span<const PathItem> items) {
 }
 
 bool Folder::is_wanted(const Value& current, const PathItem& item) {
-    if (holds_opaque(current)) {
+    if (holds_opaque(current) || holds_opaque(item.value)) {
         foreign_ = true;
         return false;
     }

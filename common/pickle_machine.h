@@ -608,7 +608,7 @@ private:
             shadow.hashable = false;
             return push(shadow);
         }
-        if (use_ != PickleUse::Delta && is_allowed_class(module, name)) {
+        if (is_allowed_class(module, name, use_)) {
             Shadow shadow;
             shadow.kind = Kind::Class;
             shadow.aux = kAllowedClass;

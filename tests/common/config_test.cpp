@@ -203,7 +203,7 @@ TEST_CASE("a wrong value names the setting, the value, where it came from and wh
              {"CONNECTION_RATE", {"-1", "x", "100001"}},
              {"LOGIN_ATTEMPTS", {"-1", "x", "1000001"}},
              {"ALLOW_UNPROTECTED", {"maybe", "2"}},
-             {"CLASSES", {"Pose", "a.B,", "builtins.eval"}},
+             {"CLASSES", {"Pose", "a.B,,", "builtins.eval"}},
          }) {
         for (const std::string& value : values) {
             const std::string error = error_of(parse({}, {{name, value}}));

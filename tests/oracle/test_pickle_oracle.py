@@ -498,6 +498,7 @@ class Named:
 
 STUDIO = (Plain, Slots, Items, Table, Pair, Color, Named, collections.OrderedDict,
           datetime.datetime, decimal.Decimal, uuid.UUID)
+IN_DELTAS = (collections.OrderedDict, datetime.datetime, decimal.Decimal, uuid.UUID)
 NAMES = ','.join(f'{cls.__module__}.{cls.__qualname__}' for cls in STUDIO)
 
 
@@ -536,6 +537,8 @@ def test_objects_of_allowed_classes_come_back(tool, protocol):
     for value in studio_values():
         if protocol < 4 and 'Named' in repr(type(value)):
             continue  # written by a call of functools.partial
+        if type(value) in IN_DELTAS and protocol < 3:
+            continue  # deepdiff reads no names of Python 2
         data = pickle.dumps(value, protocol)
         ours = studio.rewrite(data, PLAIN)
         assert studio_form(pickle.loads(ours)) == studio_form(value), repr(value)
@@ -543,8 +546,11 @@ def test_objects_of_allowed_classes_come_back(tool, protocol):
         assert studio.rewrite(ours, PLAIN) == ours
         with pytest.raises(Refused, match='not allowed'):
             tool.rewrite(data, PLAIN)
-        with pytest.raises(Refused):
-            studio.rewrite(data, DELTA)
+        if type(value) in IN_DELTAS:
+            assert studio.rewrite(data, DELTA) == ours
+        else:
+            with pytest.raises(Refused):
+                studio.rewrite(data, DELTA)
     first, second, third = pickle.loads(studio.rewrite(pickle.dumps(studio_values()[15], protocol), PLAIN))
     assert first is second and third['again'] is first
     studio.close()
