@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -61,6 +62,11 @@ using FrozenSetRef = std::shared_ptr<const Set>;
 using ClassPtr = std::shared_ptr<const ClassRef>;
 using ObjectRef = std::shared_ptr<Object>;
 
+template <typename T, typename Variant>
+inline constexpr bool kIsAlternative = false;
+template <typename T, typename... Types>
+inline constexpr bool kIsAlternative<T, std::variant<Types...>> = (std::is_same_v<T, Types> || ...);
+
 class Value {
 public:
     // The order is that of the alternatives of `Storage`.
@@ -87,7 +93,7 @@ public:
 
     Value() = default;  // None
     template <typename T>
-    requires std::is_constructible_v<Storage, std::in_place_type_t<T>, T> Value(T storage)
+    requires kIsAlternative<T, Storage> Value(T storage)
         : storage_(std::in_place_type<T>, std::move(storage)) {}
 
     static Value str(std::string_view text);
