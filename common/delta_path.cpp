@@ -44,10 +44,8 @@ public:
         }
         std::optional<Value> value = parse_items(false);
         const bool ends = skip_blank_lines(false);
-        if ((!value || at_ < text_.size()) &&
-            text_.find_first_not_of("0123456789_.+-eEjJ() \t\f\r\n") == text_.npos &&
-            text_.find_first_of("jJ") != text_.npos) {
-            foreign_ = true;  // perhaps the sum of a float and an imaginary number
+        if ((!value || at_ < text_.size()) && may_be_complex()) {
+            foreign_ = true;
         }
         if (foreign_) {
             return fail(ErrorKind::Unsupported, "a path with a key that is not a plain value");
@@ -59,6 +57,14 @@ public:
     }
 
 private:
+    // Perhaps the sum of a number, in any base, and an imaginary number.
+    bool may_be_complex() const {
+        return text_.find_first_not_of("0123456789_.+-,abcdefABCDEFxXoOjJ() \t\f\r\n") ==
+                   text_.npos &&
+               text_.find_first_of("jJ") != text_.npos &&
+               text_.find_first_of("0123456789") != text_.npos;
+    }
+
     bool has_surrogate() const {
         for (std::size_t i = 0; i + 1 < text_.size(); ++i) {
             if (text_[i] == '\xed' && static_cast<unsigned char>(text_[i + 1]) >= 0xa0) {
@@ -202,8 +208,10 @@ private:
             --nesting_;
             return value;
         }
-        if (c == '{' || c == '.') {
-            foreign_ = foreign_ || c == '{' || text_.substr(at_, 3) == "...";
+        if (c == '{' || c == '.' || c == '[') {
+            // A list stands here only behind a comment; else the path was cut at its bracket.
+            foreign_ = foreign_ || c == '{' || text_.substr(at_, 3) == "..." ||
+                       (c == '[' && text_.find(']', at_) != text_.npos);
             return std::nullopt;
         }
         return parse_word();

@@ -61,8 +61,8 @@ TEST_CASE("oddities of deepdiff's parser") {
 
 TEST_CASE("literals that are no Value are refused") {
     std::vector<PathStep> steps;
-    for (const char* path :
-         {"root[1j]", "root[1+2j]", "root[...]", "root[{1}]", "root[{}]", "root[set()]"}) {
+    for (const char* path : {"root[1j]", "root[1+2j]", "root[0o17-0.0j]", "root[(1, 0xf+1J)]",
+                             "root[...]", "root[{1}]", "root[{}]", "root[set()]", "root#B\"\n[]"}) {
         CAPTURE(path);
         const auto done = parse_delta_path(path, steps);
         REQUIRE_FALSE(done);
