@@ -276,13 +276,14 @@ class Holdfast:
         return values.canonical_graph(repository.graph)
 
     def wait_saved(self, expected):
-        """Until the file on disk holds the graph `expected`."""
+        """Until the file on disk holds a client's graph (which may still have a delete under way),
+        or the graph `expected`."""
         state = {}
 
         def equal():
             if not self.snapshot.exists():
                 return False
-            state['difference'] = values.differences(expected, self.saved_graph())
+            state['difference'] = values.differences(graph_of(expected), self.saved_graph())
             return state['difference'] == ''
 
         wait_until(equal, lambda: 'the save equals the graph:\n' + state.get('difference', 'no file'),
@@ -486,9 +487,8 @@ class Client:
         state = {}
 
         def equal():
-            theirs = other.graph() if isinstance(other, Client) else other
             state['graph'] = self.graph()
-            state['difference'] = values.differences(theirs, state['graph'])
+            state['difference'] = values.differences(graph_of(other), state['graph'])
             return state['difference'] == ''
         wait_until(equal, lambda: f'{self.name} equals the other graph (left):\n'
                    + state['difference'])
@@ -513,6 +513,11 @@ class Client:
             pass
         self.process.wait(DEADLINE)
         return crashed
+
+
+def graph_of(other):
+    """What a client's graph is now; a graph is itself."""
+    return other.graph() if isinstance(other, Client) else other
 
 
 class Proxy:

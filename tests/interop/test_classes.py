@@ -49,4 +49,4 @@ def test_a_snapshotter_without_the_setting_says_so_and_saves_when_it_has_it(make
     server.snapshotter.process.wait(60)
     server.snapshotter.environment['CLASSES'] = NAME
     server.snapshotter.start()
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)

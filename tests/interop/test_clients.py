@@ -249,7 +249,7 @@ def test_network_is_gone_for_two_seconds(server, new_client, new_proxy, how, ver
     bob.wait_graph(lambda graph: graph[uuids[4]][0] == 'alice', 'sees a lock of alice')
     alice.edit(uuids[4], {'after': 'all'})
     bob.wait_equal(alice)
-    server.wait_saved(bob.graph())
+    server.wait_saved(bob)
 
 
 @only('zmtp', 'this generation does not reconnect')
@@ -323,7 +323,7 @@ def test_joining_while_others_edit(server, new_client):
         joiner.wait_state('ACTIVE')
     for joiner in joiners:
         joiner.wait_equal(alice)
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
 
 
 def test_client_is_frozen_for_three_seconds(server, new_client):

@@ -46,7 +46,7 @@ def two_states(server, alice):
     alice.edit(uuids[0], {'regretted': True})
     alice.delete(uuids[1])
     alice.wait_graph(lambda graph: len(graph) == len(uuids) - 1, 'one is deleted')
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
     return uuids, before
 
 
@@ -87,7 +87,7 @@ def test_export_is_opened_by_the_library(server, new_client, tmp_path):
     alice = new_client('alice')
     uuids = alice.host(server.port, CONTENTS[:3])
     parent = alice.add({'a': 'parent'}, links=[uuids[1]])
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
 
     whole = tmp_path / 'whole.db'
     command(server, 'export', '--to', whole)
@@ -114,7 +114,7 @@ def test_restore_a_backup_and_take_it_back(server, new_client):
     alice.join(server.port)
     assert same(before, alice.graph())
     alice.edit(next(iter(before)), {'work': 'goes on'})
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
     alice.leave()
     server.restart()
     alice.join(server.port)
@@ -152,7 +152,7 @@ def test_restore_to_a_time(server, new_client):
     alice.join(server.port)
     assert same(before, alice.graph())
     alice.edit(uuids[0], {'work': 'goes on'})
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
 
 
 def test_import_what_the_library_dumped(server, new_client, tmp_path):
@@ -161,7 +161,7 @@ def test_import_what_the_library_dumped(server, new_client, tmp_path):
     from replication.repository import Repository
     alice = new_client('alice')
     alice.host(server.port, CONTENTS[:2])
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
     before = alice.graph()
     alice.leave()
     server.stop()
@@ -180,7 +180,7 @@ def test_import_what_the_library_dumped(server, new_client, tmp_path):
     alice.join(server.port)
     assert same(values.canonical_graph(repository.graph), alice.graph())
     uuid = alice.add({'work': 'goes on'})
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
     alice.leave()
     server.restart()
     alice.join(server.port)
@@ -214,7 +214,7 @@ def test_a_node_is_taken_out_of_a_stopped_session(server, new_client):
     alice = new_client('alice')
     uuids = alice.host(server.port, CONTENTS[:3])
     parent = alice.add({'a': 'parent'}, links=[uuids[0]])
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
     expected = alice.graph()
     alice.leave()
     server.stop()
@@ -239,6 +239,6 @@ def test_pinned_backups_stay(make_server, new_client):
     pinned = command(server, 'pin', backups[-1].name)['to']
     for number in range(3):
         alice.edit(uuids[0], {'number': number})
-        server.wait_saved(alice.graph())
+        server.wait_saved(alice)
     wait_until(lambda: len(server.backups()) == 1, 'one backup is kept')
     assert same(before, server.saved_graph(server.data / 'backups' / pinned))

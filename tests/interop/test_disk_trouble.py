@@ -48,7 +48,7 @@ def start_session(server, new_client, directory):
     server.start()
     alice = new_client('alice')
     uuids = alice.host(server.port, CONTENTS)
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
     wait_until(server.snapshotter.healthy, 'the snapshotter is well')
     return alice, uuids
 
@@ -70,7 +70,7 @@ def expect_trouble(server, words):
 
 def expect_recovery(server, alice):
     server.snapshotter.wait_log('Saving works again')
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
     wait_until(server.snapshotter.healthy, 'the snapshotter is well again')
 
 

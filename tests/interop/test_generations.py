@@ -199,7 +199,7 @@ def test_the_network_is_cut_and_the_client_joins_again(framed_server, new_client
 def test_a_client_of_a_killed_broker_joins_again(framed_server, new_client_of):
     alice = new_client_of(FRAMED, 'alice')
     alice.host(framed_server.port, CONTENTS)
-    framed_server.wait_saved(alice.graph())
+    framed_server.wait_saved(alice)
     framed_server.broker.kill9()
     assert 'Server lost' in alice.wait_exit()
     framed_server.broker.start()

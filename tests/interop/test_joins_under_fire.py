@@ -95,7 +95,7 @@ def test_joins_under_fire(make_server, new_client, seed):
         newcomer.join(server.port)
         for client in editors:
             client.wait_equal(newcomer)
-        server.wait_saved(newcomer.graph())
+        server.wait_saved(newcomer)
     finally:
         for proxy in proxies:
             proxy.cleanup()

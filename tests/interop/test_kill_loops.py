@@ -95,7 +95,7 @@ def test_kill_snapshotter(make_server, new_client):
     reports.stop()
     stop_writing(clients)
     clients[0].wait_equal(clients[1])
-    server.wait_saved(clients[0].graph())
+    server.wait_saved(clients[0])
 
 
 def last_edit(graph, name):
@@ -124,7 +124,7 @@ def test_kill_broker(make_server, new_client):
     reports.stop()
     stop_writing(clients)
     clients[0].wait_equal(clients[1])
-    server.wait_saved(clients[0].graph())
+    server.wait_saved(clients[0])
 
 
 def test_kill_after_a_save_on_demand(make_server, new_client):

@@ -23,7 +23,7 @@ def test_broker_starts_before_the_snapshotter(make_server, new_client):
     server.snapshotter.start()
     server.wait_serving()
     alice.host(server.port, CONTENTS)
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
 
     # The same with a session to restore.
     expected = alice.graph()
@@ -39,7 +39,7 @@ def test_broker_starts_before_the_snapshotter(make_server, new_client):
 def test_fresh_directory_needs_init(server, new_client):
     alice = new_client('alice')
     alice.host(server.port, CONTENTS)
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
     alice.leave()
     server.stop()
     shutil.rmtree(server.data)
@@ -56,7 +56,7 @@ def test_fresh_directory_needs_init(server, new_client):
 def test_start_says_what_it_found(server, new_client):
     alice = new_client('alice')
     alice.host(server.port, CONTENTS)
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
     alice.leave()
     server.stop()
     assert 'Previous session found:' not in server.snapshotter.text()
@@ -78,7 +78,7 @@ def test_restore_by_hand(server, new_client):
     for uuid in uuids[1:]:
         alice.delete(uuid)
     alice.wait_graph(lambda graph: len(graph) == 1, 'most is deleted')
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
     alice.leave()
     server.stop()
 
@@ -92,7 +92,7 @@ def test_restore_by_hand(server, new_client):
     assert values.differences(old, alice.graph()) == ''
     # It stays so, with everything on top.
     alice.edit(uuids[0], {'after': 'the restore'})
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
     expected = alice.graph()
     alice.leave()
     server.restart()
@@ -108,7 +108,7 @@ def test_backups_are_kept_in_number(make_server, new_client):
     names = set()
     for number in range(6):
         alice.edit(uuids[0], {'number': number})
-        server.wait_saved(alice.graph())
+        server.wait_saved(alice)
         names |= {path.name for path in server.backups()}
     wait_until(lambda: len(server.backups()) == 3, 'three backups are kept')
     newest = [path.name for path in server.backups()]
@@ -121,7 +121,7 @@ def test_addon_opens_what_we_save_and_we_save_what_the_addon_does(server, new_cl
     from replication.repository import Repository
     alice = new_client('alice')
     alice.host(server.port, CONTENTS)
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
     repository = Repository(username='reader')
     repository.loads(server.snapshot)
     repository.dumps(tmp_path / 'again.db')

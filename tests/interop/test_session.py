@@ -165,7 +165,7 @@ def test_saving_goes_on_without_changes_and_clients(server, new_client):
     phrase = 'Session saved to disk (reason: auto-save)'
     alice = new_client('alice')
     alice.host(server.port, MIXED[:5])
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
     alice.leave()
     server.wait_log('User disconnected: alice')
     expected = server.saved_graph()
@@ -242,7 +242,7 @@ def test_snapshotter_is_killed(server, new_client):
         server.snapshotter.start()
         edit_everything(alice, uuids[:10], seed=turn + 10)
         bob.wait_equal(alice)
-        server.wait_saved(alice.graph())
+        server.wait_saved(alice)
         server.wait_serving()
     assert alice.state() == bob.state() == 'ACTIVE'
     assert not alice.status()['exits'] and not bob.status()['exits']
@@ -252,11 +252,11 @@ def test_snapshotter_starts_on_an_empty_directory_beside_a_running_session(serve
     """Its disk was lost: it asks for the whole."""
     alice = new_client('alice')
     alice.host(server.port, MIXED[:30])
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
     server.snapshotter.kill9()
     server.data.rename(server.directory / 'lost')
     server.snapshotter.start()
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
     assert alice.state() == 'ACTIVE'
 
 
@@ -266,7 +266,7 @@ def test_broker_is_killed(server, new_client):
     marker, *uuids = alice.host(server.port, MIXED[:20])
     for turn in range(3):
         edit_everything(alice, uuids, seed=turn)
-        server.wait_saved(alice.graph())
+        server.wait_saved(alice)
         alice.edit(marker, {'after': 'the save', 'turn': turn})
         # A second client has it, so it had been published: the snapshotter, which lives on, keeps it.
         bob = new_client('bob')
@@ -291,7 +291,7 @@ def test_broker_is_killed(server, new_client):
 def test_clients_of_a_killed_broker_are_told_to_join_again(server, new_client, busy):
     alice = new_client('alice')
     uuids = alice.host(server.port, MIXED[:10])
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
     server.broker.kill9()
     server.broker.start()
     server.wait_serving()
@@ -439,7 +439,7 @@ def check_agreement(server, new_client, editors, fence):
                lambda: f'alice (left) and the save:\n{disagreement(server.saved_graph())}',
                interval=0.2)
     # The newcomer has the broker's graph: it and the save agree on contested nodes as well.
-    server.wait_saved(newcomer.graph())
+    server.wait_saved(newcomer)
 
 
 @pytest.mark.parametrize('seed', range(1, 9) if LONG else [1])

@@ -68,8 +68,8 @@ def test_each_saves_and_one_that_was_away_catches_up(second, new_client):
     start_all(second)
     alice = new_client('alice')
     uuids = alice.host(server.port, [values.mixed_content(index) for index in range(20)])
-    server.wait_saved(alice.graph())
-    second.wait_saved(alice.graph())
+    server.wait_saved(alice)
+    second.wait_saved(alice)
 
     def shown():
         return server.broker.health()['snapshotters']
@@ -82,10 +82,10 @@ def test_each_saves_and_one_that_was_away_catches_up(second, new_client):
     second.stop()
     alice.edit(uuids[0], {'while': 'the second one was away'})
     added = alice.add({'added': 'meanwhile'})
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
     assert added not in second.graph()
     second.service.start()
-    second.wait_saved(alice.graph())
+    second.wait_saved(alice)
     assert pinned(second.data) == [], 'old data of the same history need no pin'
 
 
@@ -116,7 +116,7 @@ def test_histories_that_went_apart(second, new_client):
     start_all(second)
     alice = new_client('alice')
     alice.host(server.port, [{'common': 'to both'}])
-    second.wait_saved(alice.graph())
+    second.wait_saved(alice)
     alice.leave()
     server.wait_log('User disconnected: alice')
     stop_all(second)
@@ -124,7 +124,7 @@ def test_histories_that_went_apart(second, new_client):
     server.start()
     alice.join(server.port)
     older = alice.add({'known': 'to the first one only'})
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
     alice.leave()
     server.wait_log('User disconnected: alice')
     server.stop()
@@ -134,7 +134,7 @@ def test_histories_that_went_apart(second, new_client):
     server.wait_serving()
     alice.join(server.port)
     newer = alice.add({'known': 'to the second one only'})
-    second.wait_saved(alice.graph())
+    second.wait_saved(alice)
     alice.leave()
     second.service.terminate()
     server.broker.terminate()
@@ -164,7 +164,7 @@ def test_another_session_is_pinned_before_it_is_replaced(second, new_client):
     alice = new_client('alice')
     alice.host(server.port, [{'session': 'of long ago'}])
     theirs = names(alice.graph())
-    second.wait_saved(alice.graph())
+    second.wait_saved(alice)
     alice.leave()
     second.service.terminate()
     server.broker.terminate()
@@ -173,7 +173,7 @@ def test_another_session_is_pinned_before_it_is_replaced(second, new_client):
 
     server.start()
     alice.host(server.port, [{'session': 'of today'}])
-    server.wait_saved(alice.graph())
+    server.wait_saved(alice)
     second.service.start()
-    second.wait_saved(alice.graph())
+    second.wait_saved(alice)
     assert [names(server.saved_graph(path)) for path in pinned(second.data)] == [theirs]
