@@ -11,15 +11,16 @@ using common::Result;
 
 namespace {
 
-// Whether what stands at `stamp` goes on from `recorded`, or is it.
-bool continues(const common::SessionStamp& stamp, const Position& recorded) {
-    const auto reaches = [&recorded](const Position& later) {
-        return later == recorded ||
-               (later.epoch == recorded.epoch && number(later.seq) > number(recorded.seq));
+// Whether what stands at `stamp` is later than `recorded`, and goes on from it.
+bool goes_on_from(const common::SessionStamp& stamp, const Position& recorded) {
+    const auto is_after = [&recorded](const Position& later) {
+        return later.epoch == recorded.epoch && later.seq > recorded.seq;
     };
-    return recorded == Position{} || reaches(stamp.position) ||
+    return recorded == Position{} || is_after(stamp.position) ||
            std::any_of(stamp.lineage.begin(), stamp.lineage.end(),
-                       [&](const common::LineageEntry& entry) { return reaches(entry.parent); });
+                       [&](const common::LineageEntry& entry) {
+                           return entry.parent == recorded || is_after(entry.parent);
+                       });
 }
 
 }  // namespace
@@ -67,11 +68,13 @@ bool is_last_save(const common::SessionStamp& stamp, const FileInfo& file,
         // still the same file. Otherwise somebody has copied it over the last one.
         return row + 1 == saves.end() || row->modified_ns == file.modified_ns;
     }
-    if (saves.empty()) {
-        return !metadata || continues(stamp, metadata->position);
+    // A save whose row could not be written. The metadata tell of it, unless the end came before
+    // them; then it is at least later than all that we know of.
+    if (metadata && metadata->position == stamp.position && metadata->digest == stamp.digest) {
+        return true;
     }
-    // A save whose row could not be written.
-    return metadata && metadata->position == stamp.position && metadata->digest == stamp.digest;
+    return (saves.empty() || goes_on_from(stamp, saves.back().position)) &&
+           (!metadata || goes_on_from(stamp, metadata->position));
 }
 
 }  // namespace snapshotter

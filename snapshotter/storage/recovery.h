@@ -36,7 +36,7 @@ common::Result<GoneOn> go_on(const HistoryReader& history, StoredState from,
 
 // Whether session_snapshot.db, with this stamp, is what we put there last. If it is not, somebody
 // restored it by hand, and what came after it must not be applied to it again. Decided by the rows
-// of saves in the history, where there are any; by the metadata if one of both was not written.
+// of saves in the history and by the metadata, either of which may not have been written.
 bool is_last_save(const common::SessionStamp& stamp, const FileInfo& file,
                   const std::optional<Metadata>& metadata, const std::vector<HistorySave>& saves);
 

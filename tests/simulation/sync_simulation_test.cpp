@@ -9,58 +9,28 @@
 
 #include <doctest/doctest.h>
 
-#include <algorithm>
-#include <deque>
 #include <memory>
 #include <random>
 
-#include "broker/publisher.h"
-#include "broker/resync.h"
 #include "common/feed.h"
 #include "common/graph.h"
-#include "common/limits.h"
 #include "snapshotter/mirror.h"
 #include "tests/support/graph_gen.h"
+#include "tests/support/sim_broker.h"
+#include "tests/support/sim_line.h"
 
 using namespace common;
 using broker::PeerId;
-using broker::Publisher;
-using broker::Resync;
 using feed::BrokerState;
 using feed::Frames;
 using snapshotter::Mirror;
+using support::SimBroker;
+using support::SimLine;
 
 namespace {
 
 constexpr Millis kStep{10};
 constexpr Millis kQuiet{40'000};
-
-// An ordered connection: what goes in comes out later, or, when it is reset, never.
-class Line {
-public:
-    void send(Frames frames, Instant due) {
-        if (!queue_.empty()) {
-            due = std::max(due, queue_.back().due);
-        }
-        queue_.push_back({due, std::move(frames)});
-    }
-    std::optional<Frames> receive(Instant now) {
-        if (queue_.empty() || queue_.front().due > now) {
-            return std::nullopt;
-        }
-        Frames frames = std::move(queue_.front().frames);
-        queue_.pop_front();
-        return frames;
-    }
-    void reset() { queue_.clear(); }
-
-private:
-    struct Item {
-        Instant due;
-        Frames frames;
-    };
-    std::deque<Item> queue_;
-};
 
 struct Side {
     std::string name;
@@ -71,24 +41,12 @@ struct Side {
     std::size_t pinned = 0;
     std::size_t wholes = 0;
     std::size_t tails = 0;
-    Line feed;
-    Line to_broker;
-    Line from_broker;
+    SimLine feed;
+    SimLine to_broker;
+    SimLine from_broker;
 };
 
-struct BrokerSide {
-    Publisher publisher;
-    Resync resync;
-    Graph graph;
-    BrokerState state = BrokerState::Restoring;
-    Instant next_beat{};
-    std::size_t to_upload = 0;
-
-    BrokerSide(std::size_t ring_bytes, std::size_t offers)
-        : publisher(ring_bytes), resync(publisher, offers) {}
-};
-
-class World {
+class World : public SimBroker::Rim {
 public:
     explicit World(std::uint64_t seed)
         : random_(seed), gen_(seed * 31 + 7), sides_(1 + below(2)), ring_bytes_(4000 << below(8)) {
@@ -114,17 +72,18 @@ public:
         editing_ = false;
         run(kQuiet, false);
         REQUIRE(broker_);
-        REQUIRE(broker_->state != BrokerState::Restoring);
-        const Hash128 digest = broker_->graph.digest();
+        REQUIRE(broker_->state() != BrokerState::Restoring);
+        const broker::Publisher& publisher = broker_->publisher();
+        const Hash128 digest = broker_->graph().digest();
         for (Side& side : sides_) {
             CAPTURE(side.name);
             REQUIRE(side.mirror);
             CHECK(side.mirror->following());
             CHECK(side.mirror->lag() == 0);
             REQUIRE(side.mirror->holding());
-            CHECK(side.mirror->holding()->position == broker_->publisher.position());
-            CHECK(side.mirror->holding()->lineage == broker_->publisher.lineage());
-            CHECK(side.mirror->holding()->last_mutation == broker_->publisher.last_mutation());
+            CHECK(side.mirror->holding()->position == publisher.position());
+            CHECK(side.mirror->holding()->lineage == publisher.lineage());
+            CHECK(side.mirror->holding()->last_mutation == publisher.last_mutation());
             CHECK(side.mirror->graph().digest() == digest);
         }
         editing_ = true;
@@ -149,12 +108,11 @@ private:
     std::uint64_t below(std::uint64_t end) { return random_() % end; }
     bool chance(std::uint64_t one_in) { return below(one_in) == 0; }
     Instant soon() { return now_ + Millis{static_cast<std::int64_t>(rough_ ? below(300) : 5)}; }
-    WallTime wall() const { return WallTime{now_.time_since_epoch().count()}; }
 
     // ---- the broker
 
     void start_broker() {
-        broker_ = std::make_unique<BrokerSide>(ring_bytes_, sides_.size());
+        broker_ = std::make_unique<SimBroker>(*this, random_, gen_, ring_bytes_, sides_.size());
         next_gap_ = 0;
     }
 
@@ -170,7 +128,7 @@ private:
         }
     }
 
-    void put_on_feed(const Frames& frames) {
+    void to_feed(const Frames& frames) override {
         for (Side& side : sides_) {
             if (!side.mirror) {
                 continue;
@@ -182,89 +140,36 @@ private:
             side.feed.send(frames, soon());
         }
     }
-
-    void beat(bool mark) {
-        feed::Beat beat{broker_->publisher.position(), broker_->state, std::nullopt};
-        if (mark) {
-            beat.digest = broker_->graph.digest();
-        }
-        put_on_feed(feed::encode(feed::FeedMessage{beat}));
-    }
-
-    void apply(const Mutation& mutation) {
-        if (broker_->graph.apply(mutation)) {
-            ++records;
-            put_on_feed(broker_->publisher.publish(mutation, "ada", wall()));
-        }
-    }
-
-    // Somebody uploads, then everybody edits; now and then an upload is broken off.
-    void edit() {
-        if (broker_->state == BrokerState::Waiting) {
-            broker_->state = BrokerState::Uploading;
-            broker_->to_upload = 5 + below(30);
-        } else if (broker_->state == BrokerState::Uploading) {
-            if (chance(40)) {
-                apply(Cleared{});
-                broker_->state = BrokerState::Waiting;
-            } else if (broker_->to_upload > 0) {
-                --broker_->to_upload;
-                apply(gen_.upload(1).front());
-            } else {
-                apply(Initialised{Timeline{number(broker_->publisher.position().epoch)}});
-                broker_->state = BrokerState::Active;
-            }
-        } else if (broker_->state == BrokerState::Active) {
-            for (std::uint64_t i = below(5); i > 0; --i) {
-                apply(gen_.next());
-            }
-        }
-    }
-
-    void perform(broker::LinkEffects effects) {
-        for (auto& effect : effects) {
-            std::visit([&](auto& one) { perform(one); }, effect);
-        }
-    }
-    void perform(broker::LinkSend& send) {
+    bool to_link(const PeerId& to, Frames frames) override {
         for (Side& side : sides_) {
-            if (side.mirror && side.routing_id == send.to) {
-                side.from_broker.send(feed::encode(send.message), soon());
-                return;
+            if (side.mirror && side.routing_id == to) {
+                side.from_broker.send(std::move(frames), soon());
+                return true;
             }
         }
-        broker_->resync.on_unreachable(send.to);
+        return false;
     }
-    void perform(broker::RestoredGraph& got) {
+    void on_restored(const broker::RestoredGraph& got) override {
         ++restored;
         forks += got.forked ? 1U : 0U;
-        REQUIRE(
-            (broker_->state == BrokerState::Restoring || broker_->state == BrokerState::Waiting));
+        REQUIRE((broker_->state() == BrokerState::Restoring ||
+                 broker_->state() == BrokerState::Waiting));
         for (Side& side : sides_) {
             if (side.name == got.from && side.mirror) {
                 CHECK(side.mirror->holding()->position == got.whole.holding.position);
                 CHECK(side.mirror->graph().digest() == got.whole.graph.digest());
             }
         }
-        broker_->graph = Graph(got.whole.graph);
-        const feed::Holding& holding = got.whole.holding;
-        broker_->state = BrokerState::Active;
-        put_on_feed(broker_->publisher.start(Epoch{random_()}, holding.position, holding.lineage,
-                                             wall(), holding.last_mutation));
-        // As the real one: nobody is here any more.
-        apply(SetOwner{broker_->graph.ids_not_owned_by(kOwnerCommon), kOwnerCommon});
     }
-    void perform(broker::StartFresh&) {
+    void on_fresh() override {
         ++fresh;
         // With two, one may not have been heard in time; its session is restored late, or pinned.
         if (sides_.size() == 1 && sides_[0].mirror && sides_[0].mirror->holding()) {
             CHECK_FALSE(sides_[0].mirror->holding()->initialised);
         }
-        broker_->state = BrokerState::Waiting;
-        put_on_feed(broker_->publisher.start(Epoch{random_()}, {}, {}, wall()));
     }
-    void perform(broker::PublishMark&) { beat(true); }
-    void perform(broker::LinkLog&) {}
+    void on_log(const broker::LinkLog&) override {}
+    void on_record() override { ++records; }
 
     void step_broker() {
         if (!broker_) {
@@ -274,25 +179,14 @@ private:
             return;
         }
         for (Side& side : sides_) {
-            while (auto frames = side.to_broker.receive(now_)) {
-                auto message = feed::decode_link(*frames);
-                REQUIRE(message);
-                broker::LinkEffects effects;
-                broker_->resync.on_link(side.routing_id, std::move(*message), broker_->state,
-                                        broker_->graph, now_, effects);
-                perform(std::move(effects));
+            while (const auto frames = side.to_broker.receive(now_)) {
+                REQUIRE(broker_->on_link(side.routing_id, *frames, now_));
             }
         }
         if (editing_ && chance(3)) {
-            edit();
+            broker_->edit(now_);
         }
-        broker::LinkEffects effects;
-        broker_->resync.on_tick(broker_->state, broker_->graph, now_, effects);
-        perform(std::move(effects));
-        if (now_ >= broker_->next_beat) {
-            broker_->next_beat = now_ + Millis{limits::kBeatMs};
-            beat(chance(8));
-        }
+        broker_->tick(now_);
         if (rough_ && chance(2000)) {
             kill_broker();
         }
@@ -319,7 +213,7 @@ private:
         if (holding && holding->initialised) {
             side.disk = Whole{side.mirror->graph().copy(), *holding};
             snapshotter::MirrorEffects effects;
-            side.mirror->on_saved(holding->position, wall(), effects);
+            side.mirror->on_saved(holding->position, support::sim_wall(now_), effects);
             perform(side, std::move(effects));
         }
     }
@@ -388,7 +282,7 @@ private:
     support::GraphGen gen_;
     std::vector<Side> sides_;
     std::size_t ring_bytes_;
-    std::unique_ptr<BrokerSide> broker_;
+    std::unique_ptr<SimBroker> broker_;
     Instant broker_back_at_{};
     Instant now_{Millis{1'000'000}};
     std::uint64_t next_gap_ = 0;

@@ -34,24 +34,29 @@ struct SimFileSystem::Inode {
     std::int64_t modified = 0;
     std::string bytes;
     std::string synced;
-    std::vector<Change> unsynced = {};  // what leads from `synced` to `bytes`
+    std::vector<Change> unsynced = {};  // what a sync adds to `synced`
 
     void change(std::size_t offset, std::string_view with) {
         unsynced.push_back({offset, std::string(with)});
         unsynced.back().apply(bytes);
     }
     void sync() {
-        synced = bytes;
+        for (const Change& change : unsynced) {
+            change.apply(synced);
+        }
         unsynced.clear();
     }
+    // As the page cache does: these are taken for written.
+    void fail_to_sync() { unsynced.clear(); }
 
     // What is found after a power failure.
     std::string survivor(Loss loss, std::mt19937_64& random) const {
-        if (loss == Loss::Nothing || loss == Loss::Names) {
-            return bytes;
-        }
         std::string found = synced;
-        if (loss == Loss::HalfTheBytes && !unsynced.empty()) {
+        if (loss == Loss::Names) {
+            for (const Change& change : unsynced) {
+                change.apply(found);
+            }
+        } else if (loss == Loss::HalfTheBytes && !unsynced.empty()) {
             const std::size_t half = unsynced.size() / 2;
             for (std::size_t i = 0; i < half; ++i) {
                 unsynced[i].apply(found);
@@ -97,6 +102,7 @@ struct SimFileSystem::State {
     std::uint64_t inodes = 0;
     bool dead = false;
     bool full = false;
+    std::function<void(const std::string&)> before_rename;
 
     static tl::unexpected<common::Error> refused(const std::string& what, int error,
                                                  const std::string& path = "on the disk") {
@@ -132,6 +138,17 @@ struct SimFileSystem::State {
             return fail(ErrorKind::Io, "the machine has just died");
         }
         return {};
+    }
+
+    Result<void> sync(Inode& inode) {
+        if (const Result<void> begun = begin(); !begun) {
+            if (!dead) {
+                inode.fail_to_sync();
+            }
+            return begun;
+        }
+        inode.sync();
+        return end();
     }
 
     Result<void> check_parent(const std::string& path) const {
@@ -171,9 +188,7 @@ public:
 
     Result<void> sync() override {
         TRY(check_life());
-        TRY(state_->begin());
-        inode_->sync();
-        return state_->end();
+        return state_->sync(*inode_);
     }
 
 private:
@@ -208,9 +223,8 @@ public:
         return state_->end();
     }
     Result<void> sync() override {
-        TRY(begin());
-        inode_->sync();
-        return state_->end();
+        TRY(check_life());
+        return state_->sync(*inode_);
     }
     Result<std::string> read(std::uint64_t offset, std::size_t size) override {
         TRY(check_life());
@@ -270,6 +284,12 @@ std::uint64_t SimFileSystem::operations() const {
 void SimFileSystem::die_after(std::uint64_t operation) {
     state_->last_operation = operation;
 }
+void SimFileSystem::die() {
+    state_->dead = true;
+}
+void SimFileSystem::before_rename(std::function<void(const std::string& to)> hook) {
+    state_->before_rename = std::move(hook);
+}
 bool SimFileSystem::is_dead() const {
     return state_->dead;
 }
@@ -295,13 +315,16 @@ void SimFileSystem::crash(Loss loss, std::uint64_t seed) {
     if (loss == Loss::All || loss == Loss::Names) {
         state_->names = state_->lasting;
     }
-    for (auto& [path, inode] : state_->names) {
-        const std::string bytes = inode->survivor(loss, random);
-        // A new inode: nobody who still holds the old one can write to it.
-        inode = std::make_shared<Inode>(Inode{
-            .number = inode->number, .modified = inode->modified, .bytes = bytes, .synced = bytes});
+    if (loss != Loss::Nothing) {
+        for (auto& [path, inode] : state_->names) {
+            const std::string bytes = inode->survivor(loss, random);
+            inode = std::make_shared<Inode>(Inode{.number = inode->number,
+                                                  .modified = inode->modified,
+                                                  .bytes = bytes,
+                                                  .synced = bytes});
+        }
+        state_->lasting = state_->names;
     }
-    state_->lasting = state_->names;
     state_->locks.clear();
     state_->last_operation = 0;
     state_->failing_operation = 0;
@@ -315,7 +338,8 @@ void SimFileSystem::put(const std::string& path, std::string_view bytes) {
         inode = state_->new_inode();
     }
     inode->bytes = bytes;
-    inode->sync();
+    inode->synced = bytes;
+    inode->unsynced.clear();
     inode->modified = ++state_->clock;
     state_->lasting[path] = inode;
     state_->directories.insert(directory_of(path));
@@ -428,6 +452,9 @@ Result<std::vector<std::string>> SimFileSystem::list(const std::string& director
 }
 
 Result<void> SimFileSystem::rename(const std::string& from, const std::string& to) {
+    if (state_->before_rename) {
+        state_->before_rename(to);
+    }
     TRY(state_->begin());
     const auto inode = TRY(state_->find(from));
     state_->names[to] = inode;

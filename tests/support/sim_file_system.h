@@ -4,10 +4,12 @@
 // Every operation that changes something is counted. It can be told to die after one of them: from
 // then on everything fails, until `crash` turns the power on again and decides what has survived.
 // Bytes are safe from their file's sync() on, names from sync_directory() on; before that they
-// may survive or not, independently of one another.
+// may survive or not, independently of one another. What a failed sync() left unsynced stays
+// readable until the power fails, and is lost then: the system does not try to write it again.
 
 #include <cerrno>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -20,7 +22,7 @@ namespace support {
 
 // What becomes of what was not synced.
 enum class Loss {
-    Nothing,       // only the process was killed
+    Nothing,       // only the process was killed: what is not synced can be lost by the next crash
     All,           // bytes and names
     Bytes,         // names have survived: files are shorter than they were
     HalfTheBytes,  // names have survived, and half of what was not synced
@@ -57,6 +59,8 @@ public:
     // The operation with this number (counted from 1, since the beginning) is the last one; if it
     // is a write, half of it is written.
     void die_after(std::uint64_t operation);
+    // At once.
+    void die();
     bool is_dead() const;
     // Everything starts again, locks are free. `seed`: which bytes survive SomeBytes.
     void crash(Loss loss, std::uint64_t seed = 0);
@@ -69,6 +73,9 @@ public:
     // As when another volume is mounted there, or this one is not any more.
     void set_device(std::uint64_t device);
     void set_free_bytes(std::uint64_t bytes);
+
+    // Called before each rename with the new name: other threads of the process may do something.
+    void before_rename(std::function<void(const std::string& to)> hook);
 
     // ---- other people's doings; they last at once ----
     // As `cp` does: writes into the file if it is there.

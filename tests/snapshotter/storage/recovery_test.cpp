@@ -48,12 +48,16 @@ TEST_CASE("the last save is the one of the last row, or the one before if that n
 TEST_CASE("without a row the metadata tell") {
     const std::vector rows{row(5, true)};
     CHECK(is_last_save(stamp(9), {}, metadata(9), rows));
-    CHECK_FALSE(is_last_save(stamp(9), {}, metadata(5), rows));
-    CHECK_FALSE(is_last_save(stamp(9), {}, std::nullopt, rows));
+    CHECK_FALSE(is_last_save(stamp(9), {}, metadata(12), rows));
+    CHECK_FALSE(is_last_save(stamp(9, 2), {}, metadata(9), rows));
+    CHECK_FALSE(is_last_save(stamp(4), {}, metadata(5), rows));
+    // Killed before the metadata were written: then it is later than all that is known.
+    CHECK(is_last_save(stamp(9), {}, metadata(5), rows));
+    CHECK(is_last_save(stamp(9), {}, std::nullopt, rows));
     // No history at all.
     CHECK(is_last_save(stamp(9), {}, std::nullopt, {}));
     CHECK(is_last_save(stamp(9), {}, metadata(9), {}));
-    CHECK(is_last_save(stamp(9), {}, metadata(5), {}));  // killed before the metadata were written
+    CHECK(is_last_save(stamp(9), {}, metadata(5), {}));
     CHECK_FALSE(is_last_save(stamp(5), {}, metadata(9), {}));
 }
 
