@@ -132,18 +132,6 @@ struct Listener::Entry {
     std::uint32_t interest = 0;
 };
 
-const char* name(Channel channel) {
-    switch (channel) {
-        case Channel::Command:
-            return "command";
-        case Channel::Data:
-            return "data";
-        case Channel::Heartbeat:
-            return "heartbeat";
-    }
-    VERIFY(false);
-}
-
 Listener::Listener(ListenerOptions options)
     : options_(options),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),

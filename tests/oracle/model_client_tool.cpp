@@ -1,7 +1,7 @@
 // The model client of the joins simulation, spoken to by test_model_client.py.
 //
-// A line is `new NAME`, `init ID,ID`, or `tick COMMAND DATA`: a message is `-` for none, or its
-// chunks in hexadecimal with commas between. The answer, one line:
+// A line is `new zmtp` or `new framed`, `init ID,ID`, or `tick COMMAND DATA`: a message is `-` for
+// none, or its chunks in hexadecimal with commas between. The answer, one line:
 //   STATE sent CHANNEL:MESSAGE ... graph ID:OWNER:DEPENDENCIES:DATA ...   (pickles in hexadecimal)
 
 #include <iostream>
@@ -91,7 +91,9 @@ int main() {
         std::string second;
         words >> verb >> first >> second;
         if (verb == "new") {
-            client.emplace(first);
+            client.emplace(
+                "me", "",
+                first == "framed" ? broker::Generation::Framed : broker::Generation::Zmtp);
         } else if (verb == "init") {
             std::istringstream ids(first);
             for (std::string id; std::getline(ids, id, ',');) {

@@ -8,7 +8,8 @@
 // that name no node, and nobody is stuck half-way.
 //
 // A failure is made as simple as leaving out kinds of trouble can, and printed as a transcript.
-// HOLDFAST_SEED=n runs that seed alone, HOLDFAST_LONG=1 many more of them.
+// HOLDFAST_SEED=n runs that seed alone, HOLDFAST_SEEDS=n so many, from HOLDFAST_FIRST_SEED=n on;
+// HOLDFAST_LONG=1 ten times as many as else.
 
 #include <doctest/doctest.h>
 
@@ -50,28 +51,49 @@ void explain(std::uint64_t seed, const JoinsOptions& options) {
               << outcome.failure.value_or("passes when it is traced") << "\n";
 }
 
-}  // namespace
+std::uint64_t number_of(const char* variable, std::uint64_t otherwise) {
+    const char* const text = std::getenv(variable);
+    return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
+}
 
-TEST_CASE("joins under fire") {
-    const char* const one = std::getenv("HOLDFAST_SEED");
-    const bool many = std::getenv("HOLDFAST_LONG") != nullptr;
-    const std::uint64_t first = one != nullptr ? std::strtoull(one, nullptr, 10) : 1;
-    const std::uint64_t last = one != nullptr ? first : many ? 1'000'000 : 400;
+void run_seeds(broker::Generation generation) {
+    JoinsOptions options;
+    options.generation = generation;
+    const bool one = std::getenv("HOLDFAST_SEED") != nullptr;
+    const std::uint64_t first = number_of("HOLDFAST_SEED", number_of("HOLDFAST_FIRST_SEED", 1));
+    const std::uint64_t usual =
+        std::getenv("HOLDFAST_LONG") != nullptr ? 10 * HOLDFAST_JOINS_SEEDS : HOLDFAST_JOINS_SEEDS;
+    const std::uint64_t many = one ? 1 : number_of("HOLDFAST_SEEDS", usual);
     support::JoinsCounts counts;
-    for (std::uint64_t seed = first; seed <= last; ++seed) {
-        const JoinsOutcome outcome = support::run_joins(seed, JoinsOptions());
+    for (std::uint64_t seed = first; seed < first + many; ++seed) {
+        const JoinsOutcome outcome = support::run_joins(seed, options);
         if (outcome.failure) {
-            explain(seed, JoinsOptions());
-            FAIL("seed " << seed << ": " << *outcome.failure);
+            explain(seed, options);
+            FAIL_CHECK("seed " << seed << ": " << *outcome.failure);
+            break;
         }
         counts += outcome.counts;
     }
     MESSAGE(counts.text());
 }
 
+}  // namespace
+
+TEST_CASE("joins under fire, ZMTP") {
+    run_seeds(broker::Generation::Zmtp);
+}
+
+TEST_CASE("joins under fire, framed") {
+    run_seeds(broker::Generation::Framed);
+}
+
 TEST_CASE("the same seed gives the same trace") {
-    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
-        CHECK(support::run_joins(seed, JoinsOptions()).trace_hash ==
-              support::run_joins(seed, JoinsOptions()).trace_hash);
+    for (const auto generation : {broker::Generation::Zmtp, broker::Generation::Framed}) {
+        JoinsOptions options;
+        options.generation = generation;
+        for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+            CHECK(support::run_joins(seed, options).trace_hash ==
+                  support::run_joins(seed, options).trace_hash);
+        }
     }
 }

@@ -17,6 +17,7 @@ namespace {
 
 using broker::Channel;
 using broker::ClientId;
+using broker::Generation;
 using common::Chunks;
 using common::Instant;
 using common::Millis;
@@ -31,6 +32,8 @@ constexpr Millis kClientTimeout{5'000};
 // An artist sees a button before pressing it.
 constexpr Millis kReaction{300};
 constexpr const char* kAdminPassword = "root";
+// A framed client reads such a node in up to four ticks.
+constexpr std::size_t kBigNode = 4 * ModelClient::kBytesPerTick;
 constexpr Channel kAllChannels[] = {Channel::Command, Channel::Data, Channel::Heartbeat};
 
 std::size_t index(Channel channel) {
@@ -91,10 +94,11 @@ struct Line {
 };
 
 struct Actor {
-    Actor(std::size_t number, std::size_t user_number, std::string name, bool admin)
+    Actor(std::size_t number, std::size_t user_number, std::string name, bool admin,
+          Generation generation)
         : id{number + 1},
           user(user_number),
-          model(std::move(name), admin ? kAdminPassword : std::string()) {}
+          model(std::move(name), admin ? kAdminPassword : std::string(), generation) {}
 
     ClientId id;
     std::size_t user;
@@ -113,6 +117,9 @@ struct Actor {
     std::set<NodeId> staged;
 
     Line& line(Channel channel) { return lines[index(channel)]; }
+    bool is_over() const {
+        return buried && !heartbeat_process && std::ranges::none_of(lines, &Line::server_open);
+    }
 };
 
 class World {
@@ -135,7 +142,7 @@ public:
         }
         calm_ = true;
         const Instant calm_since = now_;
-        for (auto& actor : actors_) {
+        for (Actor* actor : present_) {
             thaw(*actor);
         }
         while (!outcome_.failure && now_ - calm_since < kCalmMax &&
@@ -158,6 +165,7 @@ private:
 
     std::uint64_t below(std::uint64_t end) { return random_() % end; }
     bool chance(std::uint64_t in) { return below(in) == 0; }
+    bool framed() const { return options_.generation == Generation::Framed; }
 
     template <typename Text>
     void note(const Text& text) {
@@ -221,6 +229,8 @@ private:
             touched_.insert(patch->id);
         } else if (const auto* owner = std::get_if<common::SetOwner>(&mutation)) {
             touched_.insert(owner->ids.begin(), owner->ids.end());
+        } else if (std::holds_alternative<common::Initialised>(mutation)) {
+            touched_.clear();  // uploaded, not changed
         }
     }
 
@@ -254,7 +264,9 @@ private:
             lose(client, channel, 0);
             line.server_open = false;
             line.server_closes.reset();
-            line.ends = true;
+            // Of a framed client's heartbeat only the server's side forgets: its end would be
+            // noticed before the Disconnect.
+            line.ends = !framed() || channel != Channel::Heartbeat;
             if (!after_flush) {
                 line.flying.clear();
             }
@@ -289,7 +301,7 @@ private:
                                effects_);
             perform();
         }
-        for (auto& client : actors_) {
+        for (Actor* client : present_) {
             for (const Channel channel : kAllChannels) {
                 receive(*client, channel);
             }
@@ -310,7 +322,7 @@ private:
             take_up(client, channel);
         }
         if (line.server_open && line.server_closes && *line.server_closes <= now_) {
-            close_at_server(client, channel);
+            close_at_server(client, channel, broker::Ending::Lost);
         }
         if (line.reconnect_at && *line.reconnect_at <= now_) {
             open_line(client, channel);
@@ -335,7 +347,7 @@ private:
     }
 
     // What had come before is read first.
-    void close_at_server(Actor& client, Channel channel) {
+    void close_at_server(Actor& client, Channel channel, broker::Ending ending) {
         Line& line = client.line(channel);
         while (!line.up.empty()) {
             take_up(client, channel);
@@ -346,14 +358,13 @@ private:
         }
         line.server_open = false;
         note([&] { return "<-   " + label(client) + " " + broker::name(channel) + " closed"; });
-        session_.on_closed(client.id, channel, "closed by the client", broker::Ending::Lost, now_,
-                           effects_);
+        session_.on_closed(client.id, channel, "closed by the client", ending, now_, effects_);
         perform();
     }
 
     void open_line(Actor& client, Channel channel) {
         Line& line = client.line(channel);
-        close_at_server(client, channel);
+        close_at_server(client, channel, broker::Ending::Replaced);
         line.reconnect_at.reset();
         line.connected = true;
         line.server_open = true;
@@ -362,9 +373,18 @@ private:
         line.arrived = 0;
         line.flying.clear();
         note([&] { return "<-   " + label(client) + " " + broker::name(channel) + " opened"; });
-        session_.on_opened(client.id, broker::Generation::Zmtp, channel, client.model.name(), now_,
+        session_.on_opened(client.id, options_.generation, channel, client.model.name(), now_,
                            effects_);
         perform();
+        if (framed() && line.server_open && chance(20)) {
+            // The client knew nothing of that one yet: it tries again until it does.
+            ++outcome_.counts.replaced;
+            line.connected = false;
+            line.cut = true;
+            line.flying.clear();
+            line.reconnect_at = now_ + Millis{static_cast<int>(below(400))};
+            return;
+        }
         while (!line.unsent.empty() && line.connected) {
             send_up(client, channel, std::move(line.unsent.front()));
             line.unsent.pop_front();
@@ -376,7 +396,9 @@ private:
     void send_up(Actor& client, Channel channel, Chunks chunks) {
         Line& line = client.line(channel);
         if (!line.connected) {
-            line.unsent.push_back(std::move(chunks));
+            if (!framed() || line.reconnect_at) {
+                line.unsent.push_back(std::move(chunks));
+            }
             return;
         }
         const Instant due = now_ + Millis{static_cast<int>(below(slow(line) ? 800 : 20))};
@@ -387,8 +409,8 @@ private:
     void step_line(Actor& client, Channel channel) {
         Line& line = client.line(channel);
         while (!line.flying.empty() && line.flying.front().due <= now_) {
-            // The library's own thread takes it from the kernel a little later.
-            const Instant due = now_ + Millis{static_cast<int>(below(30))};
+            // libzmq's own thread takes it from the kernel a little later.
+            const Instant due = now_ + Millis{framed() ? 0 : static_cast<int>(below(30))};
             line.landed.push_back(
                 {std::move(line.flying.front().chunks),
                  line.landed.empty() ? due : std::max(due, line.landed.back().due)});
@@ -397,7 +419,7 @@ private:
         }
         if (line.ends && line.flying.empty()) {
             line.ends = false;
-            disconnected(client, line);
+            disconnected(client, channel);
         }
         while (!line.landed.empty() && line.landed.front().due <= now_ &&
                client.stopped_until <= now_) {
@@ -412,9 +434,14 @@ private:
         }
     }
 
-    void disconnected(Actor& client, Line& line) {
+    void disconnected(Actor& client, Channel channel) {
+        Line& line = client.line(channel);
         line.connected = false;
-        if (!client.buried) {
+        if (framed()) {  // for good; what it sends from now on is lost
+            if (channel == Channel::Heartbeat) {
+                client.heartbeat_process = false;
+            }
+        } else if (!client.buried) {
             line.reconnect_at =
                 now_ + Millis{100 + static_cast<int>(below(chance(8) && !calm_ ? 12'000 : 1'200))};
         }
@@ -488,6 +515,10 @@ private:
             line.reconnect_at.reset();
             line.cut = true;
             line.flying.clear();
+            line.landed.clear();
+            if (framed()) {
+                lose(client, channel, below(line.up.size() + 1));  // it closed with more to read
+            }
             const Instant noticed = now_ + Millis{static_cast<int>(below(100))};
             line.server_closes = line.up.empty() ? noticed : std::max(noticed, line.up.back().due);
         }
@@ -538,7 +569,9 @@ private:
         } else if (what < 65) {
             model.append_item(*id, static_cast<std::int64_t>(below(1'000)));
         } else if (what < 68) {
-            model.push_whole(*id, static_cast<std::int64_t>(below(1'000)));
+            const std::size_t bytes = framed() && options_.big ? below(kBigNode) : 0;
+            outcome_.counts.big += bytes > ModelClient::kBytesPerTick ? 1 : 0;
+            model.push_whole(*id, static_cast<std::int64_t>(below(1'000)), bytes);
         } else if (what < 78) {
             if (options_.deletes) {
                 ++outcome_.counts.deletes;
@@ -585,16 +618,19 @@ private:
                 sit_down(user);
             }
         }
-        for (std::size_t i = 0; i < actors_.size() && !outcome_.failure; ++i) {
-            step_client(*actors_[i]);
+        for (std::size_t i = 0; i < present_.size() && !outcome_.failure; ++i) {
+            step_client(*present_[i]);
         }
+        std::erase_if(present_, [](const Actor* client) { return client->is_over(); });
     }
 
     static std::string user_name(std::size_t user) { return std::string(1, "abcdefgh"[user]); }
 
     void sit_down(std::size_t user) {
-        actors_.push_back(std::make_unique<Actor>(actors_.size(), user, user_name(user), user < 2));
+        actors_.push_back(std::make_unique<Actor>(actors_.size(), user, user_name(user), user < 2,
+                                                  options_.generation));
         Actor& client = *actors_.back();
+        present_.push_back(&client);
         seats_[user].actor = &client;
         client.born = client.last_ping = client.button_since = now_;
         client.tick_length = Millis{chance(3) ? 20 : 10};
@@ -603,7 +639,11 @@ private:
         }
         client.line(Channel::Heartbeat).unsent.push_back({common::Bytes(std::string("INIT"))});
         for (const Channel channel : kAllChannels) {
-            const std::uint64_t most = channel == Channel::Heartbeat ? 400 : chance(8) ? 1'000 : 40;
+            std::uint64_t most = channel == Channel::Heartbeat ? 400 : chance(8) ? 1'000 : 40;
+            if (framed() && channel == Channel::Data && chance(12)) {
+                most = 8'000;
+                ++outcome_.counts.pending;
+            }
             client.line(channel).reconnect_at = now_ + Millis{static_cast<int>(below(most))};
         }
         note([&] { return label(client) + " connects"; });
@@ -657,7 +697,11 @@ private:
         note([&] { return label(client) + " " + broker::name(channel) + " reset"; });
         lose(client, channel, below(line.up.size() + 1));
         line.flying.clear();
-        const std::size_t kept = below(line.landed.size() + 1);
+        std::size_t kept = below(line.landed.size() + 1);
+        if (framed() && chance(2)) {  // an RST: nothing more can be read
+            kept = 0;
+            client.model.forget_unread(channel);
+        }
         while (line.landed.size() > kept) {
             line.landed.pop_back();
         }
@@ -667,7 +711,7 @@ private:
             const Instant noticed = now_ + Millis{static_cast<int>(below(600))};
             line.server_closes = line.up.empty() ? noticed : std::max(noticed, line.up.back().due);
         }
-        disconnected(client, line);
+        disconnected(client, channel);
     }
 
     void thaw(Actor& client) {
@@ -681,9 +725,9 @@ private:
     // ---- At quiet ------------------------------------------------------------------------------
 
     bool idle() const {
-        return std::all_of(actors_.begin(), actors_.end(), [](const auto& client) {
-            return client->model.unread(Channel::Command) == 0 &&
-                   client->model.unread(Channel::Data) == 0 &&
+        return std::all_of(present_.begin(), present_.end(), [](const Actor* client) {
+            return (client->buried || (client->model.unread(Channel::Command) == 0 &&
+                                       client->model.unread(Channel::Data) == 0)) &&
                    std::all_of(client->lines.begin(), client->lines.end(), [](const Line& line) {
                        return line.up.empty() && line.flying.empty() && line.landed.empty() &&
                               !line.reconnect_at && !line.server_closes;
@@ -763,6 +807,7 @@ private:
     broker::Session session_;
     broker::Effects effects_;
     std::vector<std::unique_ptr<Actor>> actors_;
+    std::vector<Actor*> present_;  // of them, those of whom there is anything left
     std::vector<Seat> seats_;
     std::vector<Closed> closed_;  // the session hears of it in the next turn
     std::map<NodeId, ClientId> maker_;
@@ -782,6 +827,9 @@ JoinsCounts& JoinsCounts::operator+=(const JoinsCounts& other) {
     deletes += other.deletes;
     resets += other.resets;
     freezes += other.freezes;
+    replaced += other.replaced;
+    pending += other.pending;
+    big += other.big;
     told_to_go += other.told_to_go;
     compared += other.compared;
     return *this;
@@ -793,8 +841,8 @@ std::string JoinsCounts::text() const {
     };
     return "runs " + std::to_string(runs) + item("joins", joins) + item("uploads", uploads) +
            item("edits", edits) + item("deletes", deletes) + item("resets", resets) +
-           item("freezes", freezes) + item("told to go", told_to_go) +
-           item("graphs compared", compared);
+           item("freezes", freezes) + item("replaced", replaced) + item("pending", pending) +
+           item("big", big) + item("told to go", told_to_go) + item("graphs compared", compared);
 }
 
 JoinsOutcome run_joins(std::uint64_t seed, const JoinsOptions& options) {

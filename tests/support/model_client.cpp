@@ -55,20 +55,30 @@ const char* name(ModelClient::State state) {
     return kNames[static_cast<int>(state)];
 }
 
-ModelClient::ModelClient(common::UserName name, std::string admin_password)
-    : name_(std::move(name)) {
+ModelClient::ModelClient(common::UserName name, std::string admin_password,
+                         broker::Generation generation)
+    : generation_(generation), name_(std::move(name)) {
     const bool admin = !admin_password.empty();
+    const char* const version = generation == broker::Generation::Zmtp ? "0.9.10" : "0.10.2";
     send_command(Type::Auth,
                  Value::dict({{text("AUTH_TYPE"), text(admin ? "ADMIN" : "CLIENT")},
                               {text("AUTH_ID"), text(name_)},
                               {text("S_PWD"), Value()},
                               {text("A_PWD"), admin ? text(admin_password) : Value()},
-                              {text("VERSION"), text("0.9.10")}}),
+                              {text("VERSION"), text(version)}}),
                  name_);
 }
 
 void ModelClient::arrived(Channel channel, Chunks chunks) {
-    inbox_[static_cast<std::size_t>(channel)].push_back(std::move(chunks));
+    Inbox& inbox = inbox_[static_cast<std::size_t>(channel)];
+    (generation_ == broker::Generation::Zmtp ? inbox.read : inbox.unread)
+        .push_back(std::move(chunks));
+}
+
+void ModelClient::forget_unread(Channel channel) {
+    Inbox& inbox = inbox_[static_cast<std::size_t>(channel)];
+    inbox.unread.clear();
+    inbox.read_bytes = 0;
 }
 
 std::vector<ModelClient::Sent> ModelClient::take_sent() {
@@ -90,13 +100,31 @@ void ModelClient::auth_timeout() {
     why_ = "Connection failed, server not found";
 }
 
+void ModelClient::read(Inbox& inbox) const {
+    std::size_t budget = kBytesPerTick;
+    while (!inbox.unread.empty()) {
+        const std::size_t lengths = 4 * (1 + inbox.unread.front().size());
+        const std::size_t bytes = lengths + common::total_size(inbox.unread.front());
+        if (bytes - inbox.read_bytes > budget) {
+            inbox.read_bytes += budget;
+            return;
+        }
+        budget -= bytes - std::exchange(inbox.read_bytes, 0);
+        inbox.read.push_back(std::move(inbox.unread.front()));
+        inbox.unread.pop_front();
+    }
+}
+
 void ModelClient::tick() {
     if (!here()) {
         return;
     }
     // One poll for both: what comes in while the command is handled waits for the next tick.
-    auto& commands = inbox_[static_cast<std::size_t>(Channel::Command)];
-    auto& data = inbox_[static_cast<std::size_t>(Channel::Data)];
+    for (Inbox& inbox : inbox_) {
+        read(inbox);
+    }
+    auto& commands = inbox_[static_cast<std::size_t>(Channel::Command)].read;
+    auto& data = inbox_[static_cast<std::size_t>(Channel::Data)].read;
     const bool has_data = !data.empty();
     if (!commands.empty()) {
         const Chunks chunks = std::move(commands.front());
@@ -426,9 +454,12 @@ void ModelClient::commit(const NodeId& id, Value delta) {
                       pickled_dependencies(node.dependencies), common::write_pickle(delta)}});
 }
 
-void ModelClient::push_whole(const NodeId& id, std::int64_t value) {
+void ModelClient::push_whole(const NodeId& id, std::int64_t value, std::size_t bytes) {
     Node& node = graph_.at(id);
     node.data = new_data(value);
+    if (bytes > 0) {
+        node.data.as_dict()->set(text("mesh"), Value::bytes(Bytes(std::string(bytes, 'm'))));
+    }
     sent_.push_back({Channel::Data, node_chunks(id, node)});
 }
 

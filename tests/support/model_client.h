@@ -1,7 +1,8 @@
 #pragma once
-// A client as the library `replication` 0.9.10 is one: what it does with each message in each
-// state, tick by tick, and what it raises on. No sockets, no time of its own. Confirmed against the
-// library itself by tests/oracle/test_model_client.py.
+// A client as the library `replication` is one, 0.9.10 or (framed) 0.10.3: what it does with each
+// message in each state, tick by tick, and what it raises on. The two differ in how much they read
+// in a tick. No sockets, no time of its own. Confirmed against both libraries by
+// tests/oracle/test_model_client.py.
 //
 // What an artist does (create, commit, ...) is allowed in Active only, as in the addon.
 
@@ -37,11 +38,17 @@ public:
         common::Chunks chunks;
     };
 
+    // What a framed client reads of a connection in a tick.
+    static constexpr std::size_t kBytesPerTick = 64 << 10;
+
     // Its first message is an Auth.
-    explicit ModelClient(common::UserName name, std::string admin_password = {});
+    explicit ModelClient(common::UserName name, std::string admin_password = {},
+                         broker::Generation generation = broker::Generation::Zmtp);
 
     // A message has come to one of its sockets, where it waits for its tick.
     void arrived(broker::Channel channel, common::Chunks chunks);
+    // The connection of a framed client was reset: what was not read is lost.
+    void forget_unread(broker::Channel channel);
     // The network timer: at most one command, then at most one data message of those that were
     // there when it began.
     void tick();
@@ -59,7 +66,8 @@ public:
                 std::vector<common::NodeId> dependencies);
     void set_value(const common::NodeId& id, std::int64_t value);   // 'v'
     void append_item(const common::NodeId& id, std::int64_t item);  // to the list 'items'
-    void push_whole(const common::NodeId& id, std::int64_t value);
+    // With so many bytes more than else, if any.
+    void push_whole(const common::NodeId& id, std::int64_t value, std::size_t bytes = 0);
     void remove(const common::NodeId& id);
     void set_owner(const std::vector<common::NodeId>& ids, const common::UserName& owner);
     void set_metadata(std::int64_t value);
@@ -73,10 +81,18 @@ public:
     // What the server last said about it: it shows the button Init to admins only.
     bool shown_as_admin() const;
     std::size_t unread(broker::Channel channel) const {
-        return inbox_[static_cast<std::size_t>(channel)].size();
+        const auto& inbox = inbox_[static_cast<std::size_t>(channel)];
+        return inbox.unread.size() + inbox.read.size();
     }
 
 private:
+    struct Inbox {
+        std::deque<common::Chunks> unread;  // in the kernel, of framed clients
+        std::size_t read_bytes = 0;         // of the first of these
+        std::deque<common::Chunks> read;
+    };
+
+    void read(Inbox& inbox) const;
     void on_command(const common::Chunks& chunks);
     void on_data(common::Chunks chunks);
     void on_auth(const common::Value& data);
@@ -96,6 +112,7 @@ private:
                       const common::UserName& owner);
     common::Chunks node_chunks(const common::NodeId& id, const Node& node) const;
 
+    broker::Generation generation_;
     common::UserName name_;
     State state_ = State::Auth;
     std::string why_;
@@ -104,7 +121,7 @@ private:
     std::vector<common::NodeId> catalog_;
     std::optional<common::NodeId> current_;  // asked for; none before the first catalog
     std::deque<common::Chunks> late_updates_;
-    std::deque<common::Chunks> inbox_[broker::kChannels];
+    Inbox inbox_[broker::kChannels];
     std::vector<Sent> sent_;
 };
 
