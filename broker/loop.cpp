@@ -104,6 +104,7 @@ void Loop::turn(Instant now) {
     tick(now);
     listener_.flush(now);
     report_arrived(now);
+    look_at_durability(now);
     if (shutdown_) {
         end_ = continue_shutdown(now);
     }
@@ -374,12 +375,36 @@ void Loop::report_arrived(Instant now) {
     }
 }
 
+void Loop::look_at_durability(Instant now) {
+    const bool counts = session_.graph().initialised() &&
+                        !(settings_.allow_unprotected && resync_.snapshotters().empty());
+    const auto durable = resync_.durable();
+    switch (durability_.on_turn(publisher_.position(), durable, counts, now)) {
+        case Durability::Says::Nothing:
+            break;
+        case Durability::Says::Stalled:
+            write(Log::Level::Info,
+                  "Changes of the last " +
+                      std::to_string(durability_.age(now).value_or(Millis{}).count() / 1000) +
+                      " s are on no disk yet: the session is durable up to " +
+                      (durable ? common::to_string(*durable) : "nothing") + " and stands at " +
+                      common::to_string(publisher_.position()) +
+                      ". The snapshotter's log says why");
+            break;
+        case Durability::Says::GoesOn:
+            write(Log::Level::Info, "Changes reach the disk again: the session is durable up to " +
+                                        (durable ? common::to_string(*durable) : "nothing"));
+            break;
+    }
+}
+
 void Loop::publish_status(Instant now) {
     if (http_ != nullptr) {
         Status status = make_status({session_,
                                      session_.graph().size(),
                                      publisher_,
                                      resync_,
+                                     durability_,
                                      listener_,
                                      {log_.lost(), limiter_.suppressed(), link_refused_},
                                      settings_.allow_unprotected,

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "broker/durability.h"
 #include "broker/listener.h"
 #include "broker/publisher.h"
 #include "broker/resync.h"
@@ -63,6 +64,7 @@ private:
     void feed_send(const common::feed::FeedMessage& message);
     void send_beat(bool with_digest);
     void report_arrived(common::Instant now);
+    void look_at_durability(common::Instant now);
     void publish_status(common::Instant now);
     std::optional<End> continue_shutdown(common::Instant now);
     void write(Log::Level level, const std::string& line);
@@ -86,6 +88,7 @@ private:
     Publisher publisher_;
     Resync resync_;
     Session session_;
+    Durability durability_;
     Effects effects_;
     std::vector<Incoming> incoming_;
 

@@ -23,6 +23,10 @@ std::uint64_t count(std::int64_t number) {
     return static_cast<std::uint64_t>(std::max<std::int64_t>(number, 0));
 }
 
+std::int64_t durable_age_ms(const StatusInput& input) {
+    return input.durability.age(input.now).value_or(common::Millis{}).count();
+}
+
 // How far behind the slowest member's queue and the longest latency are.
 struct Members {
     std::uint64_t users = 0;
@@ -101,6 +105,11 @@ std::string metrics_text(const StatusInput& input, bool healthy) {
     metrics.gauge("holdfast_position", "Number of the latest change.", seq);
     metrics.gauge("holdfast_records_not_durable", "Changes that no snapshotter has on disk yet.",
                   durable ? seq - std::min(seq, common::number(durable->seq)) : seq);
+    metrics.gauge("holdfast_durable_position", "Number of the latest change that is on a disk.",
+                  durable ? common::number(durable->seq) : 0);
+    metrics.gauge("holdfast_durable_age_seconds",
+                  "For how long the oldest change that is on no disk has been waiting.",
+                  static_cast<double>(durable_age_ms(input)) / 1000);
     metrics.gauge("holdfast_snapshotters", "Snapshotters on the link.",
                   std::uint64_t{input.resync.snapshotters().size()});
     add_connection_metrics(input.listener.counters(), input.listener.connections(), metrics);
@@ -168,6 +177,7 @@ Status make_status(const StatusInput& input) {
         {"state", name(state)},
         {"position", position_json(input.publisher.position())},
         {"durable", durable ? position_json(*durable) : nlohmann::json()},
+        {"durable_age_ms", durable_age_ms(input)},
         {"records_not_durable", not_durable(durable.value_or(common::Position{}))},
         {"nodes", input.node_count},
         {"users", users},

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/durability.h"
 #include "broker/listener.h"
 #include "broker/publisher.h"
 #include "broker/resync.h"
@@ -24,6 +25,7 @@ struct StatusInput {
     std::size_t node_count;
     const Publisher& publisher;
     const Resync& resync;
+    const Durability& durability;
     const Listener& listener;
     LogCounters log;
     bool allow_unprotected;

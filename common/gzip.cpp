@@ -177,4 +177,54 @@ Result<bool> GzipReader::next_member() {
     return true;
 }
 
+// ---- blocks ------------------------------------------------------------------------------------
+
+struct ZlibBlocks::State {
+    isal_zstream deflate{};
+    inflate_state inflate{};
+    std::string tables = std::string(ISAL_DEF_LVL1_DEFAULT, '\0');
+};
+
+ZlibBlocks::ZlibBlocks() : state_(std::make_unique<State>()) {}
+ZlibBlocks::~ZlibBlocks() = default;
+
+std::optional<std::string> ZlibBlocks::compress(std::string_view block, std::size_t bytes_max) {
+    std::string out(bytes_max, '\0');
+    isal_zstream& stream = state_->deflate;
+    isal_deflate_stateless_init(&stream);
+    stream.level = 1;
+    stream.level_buf = reinterpret_cast<std::uint8_t*>(state_->tables.data());
+    stream.level_buf_size = static_cast<std::uint32_t>(state_->tables.size());
+    stream.gzip_flag = IGZIP_ZLIB;
+    stream.flush = NO_FLUSH;
+    stream.end_of_stream = 1;
+    stream.next_in = input(block);
+    stream.avail_in = static_cast<std::uint32_t>(block.size());
+    stream.next_out = reinterpret_cast<std::uint8_t*>(out.data());
+    stream.avail_out = static_cast<std::uint32_t>(out.size());
+    const int status = isal_deflate_stateless(&stream);
+    VERIFY(status == COMP_OK || status == STATELESS_OVERFLOW);
+    if (status != COMP_OK) {
+        return std::nullopt;
+    }
+    out.resize(stream.total_out);
+    return out;
+}
+
+Result<std::string> ZlibBlocks::decompress(std::string_view stream, std::size_t size) {
+    std::string out(size, '\0');
+    inflate_state& state = state_->inflate;
+    isal_inflate_init(&state);
+    state.crc_flag = ISAL_ZLIB;
+    state.next_in = input(stream);
+    state.avail_in = static_cast<std::uint32_t>(stream.size());
+    state.next_out = reinterpret_cast<std::uint8_t*>(out.data());
+    state.avail_out = static_cast<std::uint32_t>(out.size());
+    if (isal_inflate_stateless(&state) != ISAL_DECOMP_OK || state.avail_in != 0 ||
+        state.avail_out != 0) {
+        return bad_input("the zlib data are damaged");
+    }
+    return out;
+}
+
 }  // namespace common

@@ -1,10 +1,13 @@
 #pragma once
-// gzip in pieces: takes memory for a piece at a time, however large the file is. The only file that
-// knows the library. Which one, and why: docs/decisions/0005-gzip-by-igzip.md.
+// gzip in pieces: takes memory for a piece at a time, however large the file is. And zlib streams
+// of blocks that are in memory anyway. The only file that knows the library. Which one, and why:
+// docs/decisions/0005-gzip-by-igzip.md.
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "common/bytes.h"
@@ -54,6 +57,26 @@ public:
     Result<std::string_view> read();
     // After an empty read(): false at the end of the file, else the next member begins.
     Result<bool> next_member();
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+// Blocks of bytes as zlib streams (RFC 1950), each by itself, at level 1. Keeps 500 KiB to work
+// with, which cost more to get than a small block takes: one of these is for many blocks.
+class ZlibBlocks {
+public:
+    ZlibBlocks();
+    ~ZlibBlocks();
+    ZlibBlocks(const ZlibBlocks&) = delete;
+    ZlibBlocks& operator=(const ZlibBlocks&) = delete;
+
+    // None: its stream would have more than `bytes_max`. A block has less than 4 GiB.
+    std::optional<std::string> compress(std::string_view block, std::size_t bytes_max);
+    // BadInput: `stream` is not, from its first to its last byte, one of `size` bytes. Allocates
+    // them at once: the caller bounds them.
+    Result<std::string> decompress(std::string_view stream, std::size_t size);
 
 private:
     struct State;

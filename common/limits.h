@@ -42,6 +42,15 @@ inline constexpr std::size_t kTombstonesMax = 100'000;
 
 // Session files. One that Holdfast has not written is read as a whole, twice its size in memory.
 inline constexpr std::size_t kSessionFileInflatedBytesMax = 32_GiB;
+// What a file says of itself, where only that is wanted: a long lineage and many users' metadata.
+inline constexpr std::size_t kSessionHeadBytesMax = 16_MiB;
+
+// History, on its way to the disk. More than so much waiting: the disk cannot follow.
+inline constexpr std::size_t kHistoryWaitingBytesMax = 128_MiB;
+// One transaction: long enough that its sync does not count, short enough that the next one is not
+// late. 4 MiB take a slow disk (80 MB/s) 50 ms.
+inline constexpr std::size_t kHistoryGroupBytesMax = 4_MiB;
+inline constexpr std::size_t kHistoryGroupRecordsMax = 5'000;
 
 // Feed and link.
 inline constexpr std::size_t kRingBytesMax = 256_MiB;  // recent records a TAIL can be cut from
@@ -63,6 +72,7 @@ inline constexpr std::size_t kHttpRequestBytesMax = 16_KiB;
 inline constexpr std::int64_t kHttpRequestMsMax = 2'000;  // from connecting to the answer
 inline constexpr std::size_t kHttpThreads = 4;
 
+static_assert(kHistoryGroupBytesMax < kHistoryWaitingBytesMax);
 static_assert(kMessageBytesMaxBeforeLogin < kMessageBytesMax);
 static_assert(kBrokerLostMs >= 4 * kBeatMs, "a beat or two may be late");
 

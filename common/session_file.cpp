@@ -166,13 +166,16 @@ public:
         piece_.remove_prefix(1);
         return byte;
     }
-    // All that is left of the member, added to `pieces`.
-    Result<void> take_rest(std::vector<std::string>& pieces) {
+    // All that is left of the member, added to `pieces`. False: it has more than `bytes_max`.
+    Result<bool> take_rest(std::vector<std::string>& pieces, std::uint64_t bytes_max) {
         while (TRY(fill())) {
+            if (bytes_ > bytes_max) {
+                return false;
+            }
             pieces.emplace_back(piece_);
             piece_ = {};
         }
-        return {};
+        return true;
     }
     // After its end: whether there is another one.
     Result<bool> next_member() { return gzip_.next_member(); }
@@ -324,7 +327,7 @@ Result<SessionFile> finish(const Value& session, NodeCollector nodes) {
 
 Result<SessionFile> read_whole(std::vector<std::string> pieces, Inflated& in, Keep keep) {
     do {
-        TRY(in.take_rest(pieces));
+        TRY(in.take_rest(pieces, limits::kSessionFileInflatedBytesMax));
     } while (TRY(in.next_member()));
     const Value session = TRY(read_pickle(join(std::move(pieces)), PickleUse::Plain));
     const Value* listed = session.find("nodes");
@@ -336,26 +339,37 @@ Result<SessionFile> read_whole(std::vector<std::string> pieces, Inflated& in, Ke
     return finish(session, std::move(nodes));
 }
 
-Result<SessionFile> read_session(const Source& file, Keep keep) {
-    Inflated in(file);
-    std::vector<std::string> pieces;
-    TRY(in.take_rest(pieces));
-    if (pieces.empty() || pieces.back().back() != '(' || !TRY(in.next_member())) {
-        return read_whole(std::move(pieces), in, keep);
+// The head of a file as Holdfast writes it; what was read of it is in `pieces`. None: another kind
+// of file, or one whose head is longer than `bytes_max`.
+Result<std::optional<Value>> read_head(Inflated& in, std::vector<std::string>& pieces,
+                                       std::uint64_t bytes_max) {
+    if (!TRY(in.take_rest(pieces, bytes_max)) || pieces.empty() || pieces.back().back() != '(' ||
+        !TRY(in.next_member())) {
+        return std::nullopt;
     }
     std::string key = TRY(in.take_up_to(kNodesKey.size()));
     if (key != kNodesKey) {
         pieces.push_back(std::move(key));
-        return read_whole(std::move(pieces), in, keep);
+        return std::nullopt;
     }
     pieces.back().back() = '.';  // STOP: the head is a pickle of its own
-    const Value head = TRY(read_pickle(join(std::move(pieces)), PickleUse::Plain));
+    Value head = TRY(read_pickle(join(std::move(pieces)), PickleUse::Plain));
     if (head.as_dict() == nullptr || head.find("nodes") != nullptr) {
         return not_ours();
     }
+    return head;
+}
+
+Result<SessionFile> read_session(const Source& file, Keep keep) {
+    Inflated in(file);
+    std::vector<std::string> pieces;
+    const auto head = TRY(read_head(in, pieces, limits::kSessionFileInflatedBytesMax));
+    if (!head) {
+        return read_whole(std::move(pieces), in, keep);
+    }
     NodeCollector nodes(keep);
     TRY(stream_nodes(in, nodes));
-    return finish(head, std::move(nodes));
+    return finish(*head, std::move(nodes));
 }
 
 }  // namespace
@@ -390,6 +404,21 @@ Result<SessionFile> read_session_file(const Source& file) {
 
 Result<SessionFile> read_session_file(const Bytes& file) {
     return read_session_file(source_of(file));
+}
+
+Result<SessionHead> peek_session_file(const Source& file) {
+    Inflated in(file);
+    std::vector<std::string> pieces;
+    const auto head = TRY(read_head(in, pieces, limits::kSessionHeadBytesMax));
+    const Value* stamp = head ? head->find("holdfast") : nullptr;
+    if (stamp == nullptr) {
+        return SessionHead{};
+    }
+    GraphCopy rest;
+    SessionHead result;
+    result.stamp = TRY(read_stamp(*stamp, rest));
+    result.timeline = rest.timeline;
+    return result;
 }
 
 Result<std::optional<SessionStamp>> check_session_file(const Source& file) {

@@ -44,7 +44,15 @@ Result<void> write_session_file(const GraphCopy& graph, const SessionStamp& stam
 Result<SessionFile> read_session_file(const Source& file);
 Result<SessionFile> read_session_file(const Bytes& file);
 
-// The same decision, for those who do not want the graph. Returns what the file says of itself.
+// What the file says of itself, read from its beginning alone: nothing behind that is checked.
+struct SessionHead {
+    std::optional<SessionStamp> stamp;  // none: not ours, or one member as the addon writes it
+    Timeline timeline{};
+};
+Result<SessionHead> peek_session_file(const Source& file);
+
+// The same decision as read_session_file's, for those who do not want the graph. Returns what the
+// file says of itself.
 Result<std::optional<SessionStamp>> check_session_file(const Source& file);
 Result<std::optional<SessionStamp>> check_session_file(const Bytes& file);
 

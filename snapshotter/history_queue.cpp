@@ -184,6 +184,13 @@ void HistoryQueue::failed(const HistoryGroup& group, Instant now) {
     }
 }
 
+void HistoryQueue::lost(const HistoryGroup& group) {
+    if (group_.get() == &group) {
+        wait_for_save();
+        wants_save_ = true;
+    }
+}
+
 std::optional<Millis> HistoryQueue::age(Instant now) const {
     std::optional<Instant> oldest = missed_;
     if (!oldest && group_) {

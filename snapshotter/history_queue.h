@@ -11,7 +11,8 @@
 // holds already is not written. Held: the records that follow the save being written are kept.
 //
 // Bounded: if more than `bytes_max` waits, the disk cannot follow. All of it is dropped,
-// wants_save() says so, and history goes on after a whole save.
+// wants_save() says so, and history goes on after a whole save. The same if what it went on from
+// was removed from the disk.
 
 #include <cstddef>
 #include <deque>
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include "common/ids.h"
+#include "common/limits.h"
 #include "snapshotter/mirror.h"
 #include "snapshotter/storage/history_segment.h"
 
@@ -38,9 +40,9 @@ struct HistoryQueueOptions {
     // A record waits at most so long for others to share its sync; half of what is promised, the
     // other half is for the disk.
     common::Millis delay{50};
-    std::size_t bytes_max = 128 << 20;
-    std::size_t group_bytes = 4 << 20;
-    std::size_t group_rows = 5'000;
+    std::size_t bytes_max = common::limits::kHistoryWaitingBytesMax;
+    std::size_t group_bytes = common::limits::kHistoryGroupBytesMax;
+    std::size_t group_rows = common::limits::kHistoryGroupRecordsMax;
 };
 
 class HistoryQueue {
@@ -64,6 +66,8 @@ public:
     // The position that is durable now; none if the group is out of date.
     std::optional<common::Position> committed(const HistoryGroup& group);
     void failed(const HistoryGroup& group, common::Instant now);
+    // It failed, and so would the same again: what it goes on from is not there any more.
+    void lost(const HistoryGroup& group);
     // No more waiting for others: the end.
     void hurry() { hurrying_ = true; }
 

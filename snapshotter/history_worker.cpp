@@ -66,24 +66,49 @@ struct HistoryWorker::State {
     void run() {
         while (const auto group = next_group()) {
             const auto appended = history.append(group->begin, group->rows, common::io::wall_now());
-            const std::vector<std::string> removed =
-                appended ? prune() : std::vector<std::string>();
-            const HistorySize now_there = history.size();
-            const std::lock_guard lock(mutex);
-            size = now_there;
-            report.removed.insert(report.removed.end(), removed.begin(), removed.end());
+            take_outcome(*group, appended);
             if (appended) {
-                if (const auto durable = queue.committed(*group)) {
-                    report.durable = durable;
-                }
-            } else {
-                queue.failed(*group, common::io::instant_now());
-                report.error = appended.error().what;
-            }
-            announce();
-            if (!appended && ending) {
+                look_after_files();
+            } else if (is_ending()) {
                 return;
             }
+        }
+    }
+
+    bool is_ending() {
+        const std::lock_guard lock(mutex);
+        return ending;
+    }
+
+    void take_outcome(const HistoryGroup& group, const common::Result<void>& appended) {
+        const std::lock_guard lock(mutex);
+        if (appended) {
+            if (const auto durable = queue.committed(group)) {
+                report.durable = durable;
+            }
+        } else if (appended.error().kind == common::ErrorKind::NotFound) {
+            report.lost = true;
+            queue.lost(group);
+        } else {
+            queue.failed(group, common::io::instant_now());
+        }
+        if (!appended) {
+            report.error = appended.error().what;
+        }
+        announce();
+    }
+
+    // Whoever waits for the group knows already.
+    void look_after_files() {
+        const auto tidied = history.tidy_up();
+        const std::vector<std::string> removed = prune();
+        const HistorySize now_there = history.size();
+        const std::lock_guard lock(mutex);
+        size = now_there;
+        report.removed.insert(report.removed.end(), removed.begin(), removed.end());
+        if (!tidied) {
+            report.error = tidied.error().what;
+            announce();
         }
     }
 

@@ -210,8 +210,10 @@ void Loop::receive_history(Instant now) {
     }
     if (report.wants_save) {
         parts_.log.error(
-            "The disk does not follow: the history of the last changes is given up, "
-            "a save of the whole session takes its place");
+            std::string(report.lost ? "The history was removed from the disk"
+                                    : "The disk does not follow: the history of the last changes "
+                                      "is given up") +
+            "; a save of the whole session takes its place");
         parts_.schedule.request(reasons::kHistoryBehind);
     }
     if (report.error && now - history_error_said_ >= kErrorEvery) {

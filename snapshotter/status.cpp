@@ -106,6 +106,19 @@ std::string to_metrics(const Status& status) {
                   std::uint64_t{status.nodes});
     metrics.gauge("holdfast_snapshotter_position", "Number of the latest change it has.",
                   status.holding ? common::number(status.holding->position.seq) : 0);
+    metrics.gauge("holdfast_snapshotter_durable_position",
+                  "Number of the latest change that is on disk.",
+                  status.durable ? common::number(status.durable->position.seq) : 0);
+    if (status.history) {
+        const auto age = status.history->age.value_or(common::Millis{});
+        metrics.gauge("holdfast_snapshotter_durable_age_seconds",
+                      "For how long the oldest change that is not on disk has been waiting.",
+                      static_cast<double>(age.count()) / 1000);
+        metrics.gauge("holdfast_snapshotter_history_bytes", "Size of the history on disk.",
+                      status.history->size.bytes);
+        metrics.gauge("holdfast_snapshotter_history_segments", "Files of the history.",
+                      std::uint64_t{status.history->size.segments});
+    }
     if (status.last_save) {
         const Status::Save& save = *status.last_save;
         metrics.gauge("holdfast_snapshotter_last_save_timestamp_seconds",

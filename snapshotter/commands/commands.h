@@ -34,12 +34,7 @@ struct Surroundings {
 // ---- list --------------------------------------------------------------------------------------
 
 struct Listing {
-    struct Line {
-        StoredSave save;
-        std::optional<common::SessionStamp> stamp;  // none: not ours, or damaged
-        std::string damage;                         // empty: it can be read
-    };
-    std::vector<Line> saves;
+    std::vector<StoredSave> saves;
     struct History {
         std::size_t segments = 0;
         std::uint64_t records = 0;

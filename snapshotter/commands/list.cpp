@@ -1,5 +1,4 @@
 #include "snapshotter/commands/commands.h"
-#include "snapshotter/storage/session_reader.h"
 
 namespace snapshotter::commands {
 
@@ -30,19 +29,7 @@ Listing::History history_of(const HistoryReader& reader) {
 Result<Listing> list(const Surroundings& around) {
     const Moments moments = TRY(Moments::open(around.files, around.data_dir, around.vfs));
     Listing listing;
-    for (const StoredSave& save : moments.saves()) {
-        Listing::Line line{save, std::nullopt, ""};
-        const auto stamp = check_session(around.files, save.path);
-        if (!stamp && stamp.error().kind == common::ErrorKind::NotFound) {
-            continue;  // it has gone since it was listed
-        }
-        if (stamp) {
-            line.stamp = *stamp;
-        } else {
-            line.damage = stamp.error().what;
-        }
-        listing.saves.push_back(std::move(line));
-    }
+    listing.saves = moments.saves();
     listing.history = history_of(moments.history());
     listing.disk = TRY(disk_use(around.files, around.data_dir));
     return listing;

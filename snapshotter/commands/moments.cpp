@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <utility>
-#include <variant>
-
-#include "common/mutation.h"
 
 #include "snapshotter/commands/time_text.h"
 #include "snapshotter/storage/file_names.h"
+#include "snapshotter/storage/metadata.h"
+#include "snapshotter/storage/recovery.h"
 #include "snapshotter/storage/session_reader.h"
 
 namespace snapshotter::commands {
@@ -26,17 +26,27 @@ using Kind = StoredSave::Kind;
 
 namespace {
 
-Result<void> add_save(FileSystem& files, Kind kind, const std::string& directory,
-                      const std::string& name, std::vector<StoredSave>& saves) {
-    StoredSave save{kind, name, join(directory, name), {}};
+// As far as its beginning tells. None: it has gone since it was listed.
+Result<std::optional<StoredSave>> look_at(FileSystem& files, Kind kind,
+                                          const std::string& directory, const std::string& name) {
+    StoredSave save{kind, name, join(directory, name), {}, {}, {}};
     const Result<FileInfo> info = files.stat(save.path);
-    if (info) {
-        save.info = *info;
-        saves.push_back(std::move(save));
-        return {};
+    if (!info) {
+        return info.error().kind == ErrorKind::NotFound
+                   ? Result<std::optional<StoredSave>>(std::nullopt)
+                   : tl::unexpected(info.error());
     }
-    // It may have gone since it was listed.
-    return info.error().kind == ErrorKind::NotFound ? Result<void>() : tl::unexpected(info.error());
+    save.info = *info;
+    const auto head = peek_session(files, save.path);
+    if (!head && head.error().kind == ErrorKind::NotFound) {
+        return std::nullopt;
+    }
+    if (head) {
+        save.stamp = head->stamp;
+    } else {
+        save.damage = head.error().what;
+    }
+    return save;
 }
 
 Result<void> add_backups(FileSystem& files, const std::string& directory,
@@ -46,18 +56,23 @@ Result<void> add_backups(FileSystem& files, const std::string& directory,
         return names.error().kind == ErrorKind::NotFound ? Result<void>()
                                                          : tl::unexpected(names.error());
     }
-    std::vector<Backup> backups;
-    for (const std::string& name : *names) {
-        if (const auto backup = file_names::parse_backup(name)) {
-            backups.push_back(*backup);
+    std::map<std::string, StoredSave> found;
+    for (const Kind kind : {Kind::Backup, Kind::Pinned}) {
+        std::vector<BackupHead> heads;
+        for (const std::string& name : *names) {
+            const auto backup = file_names::parse_backup(name);
+            if (!backup || backup->pinned != (kind == Kind::Pinned)) {
+                continue;
+            }
+            if (auto save = TRY(look_at(files, kind, directory, name))) {
+                heads.push_back({*backup, save->stamp});
+                found[name] = std::move(*save);
+            }
         }
-    }
-    std::sort(backups.begin(), backups.end(), [](const Backup& a, const Backup& b) {
-        return a.pinned != b.pinned ? b.pinned : a > b;
-    });
-    for (const Backup& backup : backups) {
-        TRY(add_save(files, backup.pinned ? Kind::Pinned : Kind::Backup, directory, name_of(backup),
-                     saves));
+        sort_newest_first(heads);
+        for (const BackupHead& head : heads) {
+            saves.push_back(std::move(found.at(name_of(head.backup))));
+        }
     }
     return {};
 }
@@ -87,8 +102,10 @@ std::string without_directory(std::string name) {
 // A state that history was put on top of.
 struct Moments::Reached {
     Moment moment;
-    Replayed replayed;
-    WallTime last{};  // of the last record; zero if there was none
+    std::uint64_t records = 0;  // see GoneOn
+    WallTime last{};
+    bool reached = false;
+    bool damaged = false;
 };
 
 Moments::Moments(FileSystem& files, std::string data_dir, std::vector<StoredSave> saves,
@@ -110,7 +127,9 @@ Result<Moments> Moments::open(FileSystem& files, const std::string& data_dir,
     }
     std::vector<StoredSave> saves;
     if (std::find(names->begin(), names->end(), file_names::kSession) != names->end()) {
-        TRY(add_save(files, Kind::Session, data_dir, file_names::kSession, saves));
+        if (auto save = TRY(look_at(files, Kind::Session, data_dir, file_names::kSession))) {
+            saves.push_back(std::move(*save));
+        }
     }
     TRY(add_backups(files, join(data_dir, file_names::kBackups), saves));
     // Last, so that it leads on from every save that was listed.
@@ -182,46 +201,40 @@ Result<Moment> Moments::named(const std::string& name) const {
 
 // With `to`: exactly there, or not at all (see `replayed`). Without: as far as it leads.
 Result<Moments::Reached> Moments::go_on(Moment from, const std::optional<Position>& to) const {
-    Reached reached;
     common::SessionStamp stamp = from.stamp.value_or(common::SessionStamp{});
-    common::Graph graph(std::move(from.graph));
-    const auto apply = [&](HistoryRow&& row) -> Result<bool> {
-        if (const auto* start = std::get_if<common::EpochStarted>(&row.record.mutation)) {
-            stamp.lineage.push_back({row.record.epoch, start->parent});
-        }
-        if (const auto applied = graph.apply(row.record.mutation); !applied) {
-            return common::bad_input("record " + std::to_string(number(row.position.seq)) +
-                                     " of the history does not fit: " + applied.error().what);
-        }
-        stamp.position = row.position;
-        reached.last = row.record.time;
-        if (common::is_work(row.record.mutation)) {
-            stamp.last_mutation = row.record.time;
-        }
-        return true;
-    };
-    reached.replayed = TRY(history_->replay(stamp.position, to, apply));
-    reached.moment = std::move(from);
-    reached.moment.graph = graph.copy();
-    reached.moment.stamp = stamp;
-    reached.moment.stamp->digest = reached.moment.graph.digest();
-    if (reached.replayed.records > 0) {
-        reached.moment.source += " and " + records(reached.replayed.records) + " after it";
+    GoneOn gone = TRY(snapshotter::go_on(*history_,
+                                         {.graph = std::move(from.graph),
+                                          .position = stamp.position,
+                                          .lineage = std::move(stamp.lineage),
+                                          .last_mutation = stamp.last_mutation},
+                                         to));
+    stamp.position = gone.state.position;
+    stamp.lineage = std::move(gone.state.lineage);
+    stamp.last_mutation = gone.state.last_mutation;
+    stamp.digest = gone.state.graph.digest();
+    from.graph = std::move(gone.state.graph);
+    from.stamp = std::move(stamp);
+    if (gone.records > 0) {
+        from.source += " and " + records(gone.records) + " after it";
     }
-    if (reached.replayed.damage) {
-        reached.moment.notes.push_back(to_string(*reached.replayed.damage));
+    if (gone.damage) {
+        from.notes.push_back(to_string(*gone.damage));
     }
-    return reached;
+    return Reached{std::move(from), gone.records, gone.last, gone.reached, gone.damage.has_value()};
 }
 
-// Whether somebody copied it there: then it is meant as it is, and no history goes on top of it.
-bool Moments::was_put_there(const Moment& session) const {
-    const std::vector<HistorySave> ours = history_->current_saves();
-    return !ours.empty() &&
-           (!session.stamp || std::none_of(ours.begin(), ours.end(), [&](const HistorySave& save) {
-               return save.digest == session.stamp->digest &&
-                      save.position == session.stamp->position;
-           }));
+// If it is not, somebody copied it there: then it is meant as it is, and no history goes on top.
+Result<bool> Moments::is_last_save(const StoredSave& save, const Moment& session) const {
+    const auto text = files_->read(join(data_dir_, file_names::kMetadata));
+    if (!text && text.error().kind != ErrorKind::NotFound) {
+        return tl::unexpected(text.error());
+    }
+    const auto metadata = text ? read_metadata(text->view()) : common::bad_input("not there");
+    return session.stamp &&
+           snapshotter::is_last_save(*session.stamp,
+                                     find_clues(*files_, data_dir_, save.info,
+                                                metadata ? std::optional(*metadata) : std::nullopt,
+                                                history_->current_saves()));
 }
 
 Result<Moment> Moments::present() const {
@@ -234,14 +247,15 @@ Result<Moment> Moments::present() const {
         if (!moment) {
             continue;
         }
-        const bool alone = !moment->stamp || (save.kind == Kind::Session && was_put_there(*moment));
+        const bool alone =
+            !moment->stamp || (save.kind == Kind::Session && !TRY(is_last_save(save, *moment)));
         Moment result =
             alone ? std::move(*moment) : TRY(go_on(std::move(*moment), std::nullopt)).moment;
         result.notes.insert(result.notes.begin(), notes.begin(), notes.end());
         return result;
     }
     Reached reached = TRY(go_on(Moment{{}, {}, "the beginning", {}}, std::nullopt));
-    if (reached.replayed.records > 0) {
+    if (reached.records > 0) {
         reached.moment.notes.insert(reached.moment.notes.begin(), notes.begin(), notes.end());
         return std::move(reached.moment);
     }
@@ -273,15 +287,15 @@ Result<Moment> Moments::at(WallTime time) const {
         }
         Reached reached = TRY(go_on(*moment, position));
         // A save from which nothing leads there is another branch: who was later, counts.
-        const bool leads = reached.replayed.reached;
+        const bool leads = reached.reached;
         if (leads && (!newest || reached.last > newest->stamp->saved)) {
             return std::move(reached.moment);
         }
         if (!newest) {
-            newest = reached.replayed.damage ? std::move(reached.moment) : std::move(*moment);
+            newest = reached.damaged ? std::move(reached.moment) : std::move(*moment);
             newest->stamp->saved = saved;
         }
-        if (leads || reached.replayed.damage) {
+        if (leads || reached.damaged) {
             break;
         }
     }
@@ -309,12 +323,12 @@ Result<Moment> Moments::state_at(const Position& position) const {
             continue;
         }
         Reached reached = TRY(go_on(std::move(*moment), position));
-        if (reached.replayed.reached) {
+        if (reached.reached) {
             return std::move(reached.moment);
         }
     }
     Reached reached = TRY(go_on(Moment{{}, {}, "the beginning", {}}, position));
-    if (reached.replayed.reached && reached.replayed.records > 0) {
+    if (reached.reached && reached.records > 0) {
         return std::move(reached.moment);
     }
     return fail(ErrorKind::NotFound, "neither a save nor the history leads to position " +

@@ -29,6 +29,8 @@ struct StoredSave {
     std::string name;  // without its directory
     std::string path;
     FileInfo info;
+    std::optional<common::SessionStamp> stamp;  // as its beginning says; none: not ours, or damaged
+    std::string damage;                         // of its beginning; empty: that can be read
 };
 
 // A state that can be given back.
@@ -45,7 +47,8 @@ public:
     static common::Result<Moments> open(FileSystem& files, const std::string& data_dir,
                                         const std::string& vfs = {});
 
-    // session_snapshot.db if it is there, then backups, then pinned ones, each newest first.
+    // session_snapshot.db if it is there, then backups, then pinned ones, each newest first. Only
+    // the beginning of each was read.
     const std::vector<StoredSave>& saves() const { return saves_; }
     const HistoryReader& history() const { return *history_; }
 
@@ -74,7 +77,7 @@ private:
     common::Result<std::optional<Moment>> load_if_good(const StoredSave& save,
                                                        std::vector<std::string>& notes) const;
     common::Result<Reached> go_on(Moment from, const std::optional<common::Position>& to) const;
-    bool was_put_there(const Moment& session) const;
+    common::Result<bool> is_last_save(const StoredSave& save, const Moment& session) const;
     common::Result<Moment> state_at(const common::Position& position) const;
     std::vector<StoredSave> newest_first() const;
 

@@ -105,8 +105,8 @@ Json text_or_null(const std::string& text) {
 
 std::string to_json(const Listing& listing, const Surroundings& around) {
     Json saves = Json::array();
-    for (const Listing::Line& line : listing.saves) {
-        saves.push_back(json_of(line.save, line.stamp, line.damage));
+    for (const StoredSave& save : listing.saves) {
+        saves.push_back(json_of(save, save.stamp, save.damage));
     }
     const Listing::History& history = listing.history;
     Json span{{"files", history.segments},

@@ -118,14 +118,14 @@ std::string describe_notes(const std::vector<std::string>& notes) {
 std::string to_text(const Listing& listing, const Surroundings& around) {
     std::string text = head(around);
     std::optional<Kind> kind;
-    for (const Listing::Line& line : listing.saves) {
-        if (kind != line.save.kind) {
-            kind = line.save.kind;
+    for (const StoredSave& save : listing.saves) {
+        if (kind != save.kind) {
+            kind = save.kind;
             text += std::string(title(*kind)) + "\n";
         }
-        text += line.damage.empty()
-                    ? describe(line.save, line.stamp)
-                    : "  " + column(line.save.name, 34) + "DAMAGED: " + log_text(line.damage, 500);
+        text += save.damage.empty()
+                    ? describe(save, save.stamp)
+                    : "  " + column(save.name, 34) + "DAMAGED: " + log_text(save.damage, 500);
         text += "\n";
     }
     if (listing.saves.empty()) {

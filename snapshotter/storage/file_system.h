@@ -93,7 +93,7 @@ public:
     // Until then a new name, a rename or a removal in `directory` may be undone by a power failure.
     virtual common::Result<void> sync_directory(const std::string& directory) = 0;
 
-    // With its parents; no error if it is there.
+    // With its parents; no error if it is there. One that was made survives a power failure.
     virtual common::Result<void> make_directories(const std::string& directory) = 0;
 
     // What we may still write there.

@@ -20,8 +20,13 @@ namespace {
 // What SQLite keeps beside a database.
 constexpr std::array kCompanions = {"-wal", "-shm", "-journal"};
 
-// A segment in use: synced at every commit. A reader sees it as it was at the last one.
-constexpr const char* kOpen = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL";
+// A segment in use: synced at every commit. A reader sees it as it was at the last one. The log is
+// moved to the file by tidy_up(): SQLite would do it within a commit, which somebody waits for, and
+// say nothing of a sync that failed.
+constexpr const char* kOpen =
+    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0";
+// As much as SQLite would let gather.
+constexpr std::uint64_t kLogBytesMax = 4 << 20;
 // One that is finished: a file by itself, that can be copied and read anywhere.
 constexpr const char* kFinish = "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE";
 
@@ -107,7 +112,9 @@ struct History::Open {
     std::unique_ptr<sqlite::Database> database;
     HistorySegment segment;
     std::unique_ptr<history_segment::Writer> writer;  // gone before the database
-    bool full = false;                                // the next row goes into a new one
+    std::optional<FileInfo> file;                     // what we write to; its log
+    std::optional<FileInfo> log;
+    bool full = false;  // the next row goes into a new one
 };
 
 History::History(FileSystem& files, HistoryOptions options)
@@ -123,18 +130,72 @@ std::string History::path(std::uint64_t number) const {
 
 Result<std::unique_ptr<History>> History::open(FileSystem& files, HistoryOptions options) {
     TRY(files.make_directories(options.place.directory));
-    TRY(settle_history(files, options.place));
     std::unique_ptr<History> history(new History(files, std::move(options)));
-    const auto reader = TRY(HistoryReader::open(files, history->options_.place));
-    history->finished_ = reader->segments();
-    history->saves_ = reader->current_saves();
-    if (!history->finished_.empty()) {
-        history->next_number_ = history->finished_.back().number + 1;
+    TRY(history->read_directory());
+    return history;
+}
+
+Result<void> History::read_directory() {
+    const FileInfo there = TRY(files_.stat(options_.place.directory));
+    TRY(settle_history(files_, options_.place));
+    const auto reader = TRY(HistoryReader::open(files_, options_.place));
+    finished_ = reader->segments();
+    saves_ = reader->current_saves();
+    if (!finished_.empty()) {
+        next_number_ = std::max(next_number_, finished_.back().number + 1);
     }
     // Damaged ones are not ours to remove.
-    std::erase_if(history->finished_,
-                  [](const auto& segment) { return segment.damage.has_value(); });
-    return history;
+    std::erase_if(finished_, [](const auto& segment) { return segment.damage.has_value(); });
+    directory_ = there;
+    return {};
+}
+
+Result<void> History::renew() {
+    const std::lock_guard lock(mutex_);
+    const std::string& directory = options_.place.directory;
+    TRY(files_.make_directories(directory));
+    if (!lost_ && check_in_place(directory, directory_)) {
+        return {};
+    }
+    lost_ = true;
+    abandon_segment();
+    return read_directory();
+}
+
+// ---- What others may remove --------------------------------------------------------------------
+
+// `known`: what had this path when we saw it first.
+Result<void> History::check_in_place(const std::string& path, std::optional<FileInfo>& known) {
+    const Result<FileInfo> there = files_.stat(path);
+    if (!there && there.error().kind != ErrorKind::NotFound) {
+        return tl::unexpected(there.error());
+    }
+    if (!there || (known && (there->number != known->number || there->device != known->device))) {
+        lost_ = true;
+        return common::fail(ErrorKind::NotFound,
+                            path + " was removed or replaced by somebody while it was in use");
+    }
+    known = *there;
+    return {};
+}
+
+// Whether what has just been written and synced can be found by its name.
+Result<void> History::check_written() {
+    TRY(check_in_place(options_.place.directory, directory_));
+    TRY(check_in_place(open_->segment.file, open_->file));
+    TRY(check_in_place(open_->segment.file + "-wal", open_->log));
+    open_->segment.bytes = open_->file->bytes + open_->log->bytes;
+    open_->full = open_->full || open_->segment.bytes >= options_.segment_bytes_max;
+    return {};
+}
+
+void History::forget_removed(std::uint64_t needed) {
+    std::erase_if(finished_, [&](const HistorySegment& segment) {
+        const Result<FileInfo> there = files_.stat(segment.file);
+        const bool removed = !there && there.error().kind == ErrorKind::NotFound;
+        lost_ = lost_ || (removed && segment.number >= needed);
+        return removed;
+    });
 }
 
 // ---- Segments ----------------------------------------------------------------------------------
@@ -142,7 +203,7 @@ Result<std::unique_ptr<History>> History::open(FileSystem& files, HistoryOptions
 // Under a temporary name until it is complete.
 Result<void> History::create_segment(const std::string& file, const HistorySegment& segment) {
     const std::string& directory = options_.place.directory;
-    TRY(files_.make_directories(directory));
+    TRY(check_in_place(directory, directory_));
     const std::string temporary =
         join(directory, file_names::temporary(file_names::segment_name(segment.number)));
     {
@@ -169,6 +230,7 @@ Result<void> History::begin_segment(WallTime now) {
         TRY(sqlite::Database::open(segment.file, sqlite::Mode::Write, options_.place.vfs));
     TRY(fresh->database->execute(kOpen));
     fresh->writer = TRY(history_segment::Writer::open(*fresh->database));
+    TRY(check_in_place(segment.file, fresh->file));
     open_ = std::move(fresh);
     return {};
 }
@@ -195,20 +257,16 @@ void History::abandon_segment() {
     finished_.push_back(std::move(done->segment));
 }
 
-void History::measure_segment() {
-    open_->segment.bytes = 0;
-    for (const char* part : {"", "-wal"}) {
-        const auto info = files_.stat(open_->segment.file + part);
-        open_->segment.bytes += info ? info->bytes : 0;
-    }
-    open_->full = open_->full || open_->segment.bytes >= options_.segment_bytes_max;
-}
-
 // ---- Writing -----------------------------------------------------------------------------------
 
 Result<void> History::append(const std::optional<HistoryBase>& begin,
                              const std::vector<HistoryRow>& rows, WallTime now) {
     const std::lock_guard lock(mutex_);
+    if (lost_ && !begin) {
+        return common::fail(ErrorKind::NotFound, "files were removed from " +
+                                                     options_.place.directory +
+                                                     ": what history went on from is gone");
+    }
     if (open_ && open_->full) {
         finish_segment();
     }
@@ -217,14 +275,17 @@ Result<void> History::append(const std::optional<HistoryBase>& begin,
     }
     const HistorySegment before = open_->segment;
     const HistoryBase here = here_;
-    const Result<void> appended = append_rows(begin, rows);
+    const auto appended = [&]() -> Result<void> {
+        TRY(append_rows(begin, rows));
+        return check_written();
+    }();
     if (!appended) {
         here_ = here;
         open_->segment = before;
         abandon_segment();
         return appended;
     }
-    measure_segment();
+    lost_ = false;
     return {};
 }
 
@@ -302,7 +363,8 @@ Result<void> History::write_save(std::size_t index, const HistorySave& save, Wal
             TRY(open_->writer->put_save(offset + first + 1, saves[first]));
         }
         TRY(open_->writer->set_totals(open_->segment));
-        return open_->database->execute("COMMIT");
+        TRY(open_->database->execute("COMMIT"));
+        return check_written();
     }();
     if (!written) {
         open_->segment = before;
@@ -317,15 +379,27 @@ Result<void> History::write_save(std::size_t index, const HistorySave& save, Wal
 
 bool History::is_placed(const HistorySave& save) const {
     const std::lock_guard lock(mutex_);
-    return !saves_.empty() && saves_.back().placed && saves_.back().digest == save.digest &&
-           saves_.back().position == save.position;
+    return !lost_ && !saves_.empty() && saves_.back().placed &&
+           saves_.back().digest == save.digest && saves_.back().position == save.position;
 }
 
-void History::start_over() {
+Result<void> History::tidy_up() {
     const std::lock_guard lock(mutex_);
-    abandon_segment();
-    finished_.clear();
-    saves_.clear();
+    if (!open_) {
+        return {};
+    }
+    if (open_->full) {
+        finish_segment();
+        return {};
+    }
+    if (!open_->log || open_->log->bytes < kLogBytesMax) {
+        return {};
+    }
+    const Result<void> moved = open_->database->execute("PRAGMA wal_checkpoint(PASSIVE)");
+    if (!moved) {
+        abandon_segment();
+    }
+    return moved;
 }
 
 void History::backup_made(WallTime now) {
@@ -336,24 +410,30 @@ void History::backup_made(WallTime now) {
     }
 }
 
+// From which segment on history leads from the last save to now; 0: from the first one, for all we
+// know.
+std::uint64_t History::first_needed() const {
+    if (saves_.empty() || !saves_.front().placed) {
+        return 0;
+    }
+    const auto begins_before = [&](const HistorySegment& segment) {
+        return !segment.runs.empty() &&
+               segment.runs.front().base.position.seq <= saves_.front().position.seq;
+    };
+    if (open_ && begins_before(open_->segment)) {
+        return open_->segment.number;
+    }
+    const auto found = std::find_if(finished_.rbegin(), finished_.rend(), begins_before);
+    return found == finished_.rend() ? 0 : found->number;
+}
+
 Result<std::vector<std::string>> History::prune(WallTime now) {
     const std::lock_guard lock(mutex_);
+    const std::uint64_t needed = first_needed();
+    forget_removed(needed);
     std::vector<SegmentSize> sizes;
     for (const HistorySegment& segment : finished_) {
         sizes.push_back({segment.number, segment.bytes, segment.last_time});
-    }
-    // From where on history leads on from the last save.
-    std::uint64_t needed = 0;
-    if (!saves_.empty() && saves_.front().placed) {
-        needed = open_ ? open_->segment.number : next_number_;
-        const auto begins_before = [&](const HistorySegment& segment) {
-            return !segment.runs.empty() &&
-                   segment.runs.front().base.position.seq <= saves_.front().position.seq;
-        };
-        if (!open_ || !begins_before(open_->segment)) {
-            const auto found = std::find_if(finished_.rbegin(), finished_.rend(), begins_before);
-            needed = found == finished_.rend() ? 0 : found->number;
-        }
     }
     std::vector<std::string> removed;
     for (const std::uint64_t number : segments_to_remove(sizes, needed, now, options_)) {

@@ -7,6 +7,11 @@
 // After an error the segment it happened in is finished too, for nobody knows what it holds, and
 // the same rows may be given again: they go into a new one. Calls from several threads wait for one
 // another. Grammar: docs/FORMATS.md, what is in a segment: history_segment.h.
+//
+// A file that somebody removes can still be written to, and all of it is lost in the end. So after
+// each commit it is made sure that what was written can be found by its name. If not, what history
+// went on from is gone as well: append() is NotFound until renew() was called and rows come with a
+// base again. No directory is made but by open() and renew().
 
 #include <memory>
 #include <mutex>
@@ -63,7 +68,8 @@ public:
     History& operator=(const History&) = delete;
 
     // Synced when it returns. With `begin` a new run begins there; without, the rows go on from the
-    // last one. On an error none of them counts.
+    // last one. On an error none of them counts. NotFound: somebody has removed what they go on
+    // from; see above.
     common::Result<void> append(const std::optional<HistoryBase>& begin,
                                 const std::vector<HistoryRow>& rows, common::WallTime now);
 
@@ -71,14 +77,21 @@ public:
     common::Result<void> save_begins(const HistorySave& save, common::WallTime now);
     common::Result<void> save_placed(const HistorySave& save, common::WallTime now);
 
-    // The directory was lost with all that was in it: what comes goes into a new segment.
-    void start_over();
+    // Before each save, when the data directory is known to be the one that the session belongs
+    // in: makes the directory again if it is missing. If anything was removed, what is there now is
+    // what there is, and what comes goes into a new segment.
+    common::Result<void> renew();
+
+    // What follows on append() and need not be waited for: moves what is in the log of SQLite to
+    // its file once there is much of it, and ends a segment that is full. An error ends the segment
+    // too; what is in it stays good.
+    common::Result<void> tidy_up();
 
     // A good moment to begin a new segment.
     void backup_made(common::WallTime now);
 
     // Removes what is too old or too much, but nothing that leads from the last save to now.
-    // Returns the names.
+    // Returns the names. What somebody else has removed is noticed here too.
     common::Result<std::vector<std::string>> prune(common::WallTime now);
 
     // Whether the history knows that this one is in place.
@@ -90,7 +103,11 @@ private:
     History(FileSystem& files, HistoryOptions options);
 
     struct Open;
-    common::Result<void> open_leftovers();
+    common::Result<void> read_directory();
+    common::Result<void> check_in_place(const std::string& path, std::optional<FileInfo>& known);
+    common::Result<void> check_written();
+    std::uint64_t first_needed() const;
+    void forget_removed(std::uint64_t needed);
     common::Result<void> begin_segment(common::WallTime now);
     common::Result<void> create_segment(const std::string& file, const HistorySegment& segment);
     void finish_segment();
@@ -99,7 +116,6 @@ private:
                                      const std::vector<HistoryRow>& rows);
     common::Result<void> write_save(std::size_t index, const HistorySave& save,
                                     common::WallTime now);
-    void measure_segment();
     std::string path(std::uint64_t number) const;
 
     FileSystem& files_;
@@ -107,6 +123,8 @@ private:
     mutable std::mutex mutex_;              // for all below
     std::vector<HistorySegment> finished_;  // oldest first
     std::unique_ptr<Open> open_;            // the one that is written to
+    std::optional<FileInfo> directory_;     // as it was found or made
+    bool lost_ = false;                     // see NotFound of append()
     std::uint64_t next_number_ = 1;
     HistoryBase here_;                // where the last row stands
     std::vector<HistorySave> saves_;  // that session_snapshot.db may be

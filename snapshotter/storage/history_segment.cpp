@@ -359,12 +359,12 @@ Result<void> check_row(const sqlite::Statement& row, const HistoryRow& read, Pos
     return {};
 }
 
-Result<HistoryRow> read_record(const sqlite::Statement& row, Position before) {
+Result<HistoryRow> read_record(const sqlite::Statement& row, Packer& packer, Position before) {
     HistoryRow read;
     const Bytes blob = TRY(row.blob(10));
     const std::int64_t packing = TRY(row.integer(8));
     const std::uint64_t bytes = restored(TRY(row.integer(9)));
-    read.frames = TRY(unpack(packing, bytes, blob.view()));
+    read.frames = TRY(packer.unpack(packing, bytes, blob.view()));
     read.record = TRY(common::feed::decode_record(read.frames));
     read.position = {read.record.epoch, read.record.seq,
                      common::feed::chain_after(before.chain, read.frames)};
@@ -440,6 +440,7 @@ Result<void> read_records(sqlite::Database& database, const std::string& file, s
         "FROM records WHERE record BETWEEN ?1 AND ?2 ORDER BY record"));
     row.bind(1, stored(first));
     row.bind(2, stored(last));
+    Packer packer;
     for (std::uint64_t number = first; number <= last; ++number) {
         const auto damaged = [&](common::Error error) {
             error.what = "record " + std::to_string(number) + ": " + error.what;
@@ -452,7 +453,7 @@ Result<void> read_records(sqlite::Database& database, const std::string& file, s
         if (!*there || TRY(row.integer(0)) != stored(number)) {
             return damaged(common::Error{ErrorKind::BadInput, "it is missing"});
         }
-        Result<HistoryRow> read = read_record(row, before);
+        Result<HistoryRow> read = read_record(row, packer, before);
         if (!read) {
             return damaged(read.error());
         }
@@ -514,7 +515,7 @@ Result<void> Writer::add_record(std::uint64_t number_of_record, const HistoryRow
     sqlite::Statement& row = statements_->record;
     const std::string chain = hash_bytes(record.position.chain);
     const std::string node = node_id_of(record.record.mutation);
-    const Packed packed = pack(record.frames);
+    const Packed packed = packer_.pack(record.frames);
     row.bind(1, stored(number_of_record));
     row.bind(2, stored(number(record.position.epoch)));
     row.bind(3, stored(number(record.position.seq)));

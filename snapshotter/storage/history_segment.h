@@ -19,6 +19,7 @@
 #include "common/feed.h"
 #include "common/ids.h"
 #include "common/result.h"
+#include "snapshotter/storage/packing.h"
 #include "snapshotter/storage/sqlite.h"
 
 namespace snapshotter {
@@ -100,6 +101,7 @@ private:
     struct Statements;
     sqlite::Database& database_;
     std::shared_ptr<Statements> statements_;
+    Packer packer_;
 };
 
 // Calls `take` with records `first` to `last` of a run, in order, until it says false. `before` is

@@ -125,6 +125,7 @@ std::string write_metadata(const Metadata& metadata) {
     json["verified"] = seconds(metadata.verified);
     json["backup"] = metadata.backup;
     json["backup_digest"] = hex(metadata.backup_digest);
+    json["backup_modified_ns"] = metadata.backup_modified_ns;
     json["digest"] = hex(metadata.digest);
     json["position"] = common::position_json<Json>(metadata.position);
     json["timeline"] = hex(number(metadata.timeline));
@@ -150,6 +151,10 @@ Result<Metadata> read_metadata(std::string_view text) {
     metadata.verified = reader.time("verified");
     metadata.backup = reader.text("backup");
     metadata.backup_digest = reader.hash("backup_digest");
+    if (json.contains("backup_modified_ns")) {
+        metadata.backup_modified_ns =
+            reader.get<std::int64_t>("backup_modified_ns", &Json::is_number_integer);
+    }
     metadata.digest = reader.hash("digest");
     metadata.timeline = common::Timeline{reader.hex_number("timeline")};
     metadata.version = reader.text("holdfast_version");

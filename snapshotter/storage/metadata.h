@@ -27,7 +27,8 @@ struct Metadata {
     std::vector<common::UserName> users;  // whose metadata is kept
     std::string backup;                   // the newest backup's name, empty if there is none
     common::Hash128 backup_digest;
-    std::string version;  // of Holdfast
+    std::int64_t backup_modified_ns = 0;  // of its file; 0: not known, as before it was written
+    std::string version;                  // of Holdfast
 };
 
 std::string write_metadata(const Metadata& metadata);

@@ -1,10 +1,9 @@
 #include "snapshotter/storage/packing.h"
 
-#include <zlib.h>
+#include <utility>
 
 #include "common/bytes.h"
 #include "common/limits.h"
-#include "common/verify.h"
 
 namespace snapshotter {
 
@@ -17,7 +16,8 @@ namespace {
 constexpr std::int64_t kAsTheyAre = 0;
 constexpr std::int64_t kZlib = 1;
 
-// Below, a zlib stream costs more time than its bytes are worth.
+// Below, compressing costs more time than its bytes are worth: a record of 600 bytes takes 11 us,
+// and its half that is saved about as long on a disk that writes 80 MB/s, log and file.
 constexpr std::size_t kCompressedFrom = 512;
 
 // An envelope and the chunks of one client message.
@@ -40,32 +40,6 @@ std::size_t read_length(std::string_view text) {
     return length;
 }
 
-// Empty if it gains less than a tenth: who reads it then need not inflate it.
-std::string compress(std::string_view text) {
-    std::string out(compressBound(static_cast<uLong>(text.size())), '\0');
-    uLongf size = static_cast<uLongf>(out.size());
-    VERIFY(compress2(reinterpret_cast<Bytef*>(out.data()), &size,
-                     reinterpret_cast<const Bytef*>(text.data()), static_cast<uLong>(text.size()),
-                     Z_BEST_SPEED) == Z_OK);
-    if (size > text.size() - text.size() / 10) {
-        return {};
-    }
-    out.resize(size);
-    return out;
-}
-
-Result<Bytes> inflate_all(std::string_view blob, std::uint64_t size) {
-    std::string text(size, '\0');
-    uLongf written = static_cast<uLongf>(size);
-    uLong read = static_cast<uLong>(blob.size());
-    const int code = uncompress2(reinterpret_cast<Bytef*>(text.data()), &written,
-                                 reinterpret_cast<const Bytef*>(blob.data()), &read);
-    if (code != Z_OK || written != size || read != blob.size()) {
-        return common::bad_input("its frames cannot be decompressed");
-    }
-    return Bytes(std::move(text));
-}
-
 Result<Frames> split(const Bytes& text) {
     Frames frames;
     for (std::size_t at = 0; at < text.size();) {
@@ -85,7 +59,7 @@ Result<Frames> split(const Bytes& text) {
 
 }  // namespace
 
-Packed pack(const Frames& frames) {
+Packed Packer::pack(const Frames& frames) {
     std::string text;
     text.reserve(common::total_size(frames) + kLengthBytes * frames.size());
     for (const Bytes& frame : frames) {
@@ -93,15 +67,17 @@ Packed pack(const Frames& frames) {
         text += frame.view();
     }
     if (text.size() >= kCompressedFrom) {
-        if (std::string compressed = compress(text); !compressed.empty()) {
-            return {kZlib, text.size(), std::move(compressed)};
+        // If it gains less than a tenth, who reads it need not inflate it.
+        if (auto compressed = zlib_.compress(text, text.size() - text.size() / 10)) {
+            return {kZlib, text.size(), std::move(*compressed)};
         }
     }
     const std::uint64_t size = text.size();
     return {kAsTheyAre, size, std::move(text)};
 }
 
-Result<Frames> unpack(std::int64_t packing, std::uint64_t unpacked_bytes, std::string_view blob) {
+Result<Frames> Packer::unpack(std::int64_t packing, std::uint64_t unpacked_bytes,
+                              std::string_view blob) {
     if (unpacked_bytes > kUnpackedMax) {
         return common::fail(common::ErrorKind::Limit, "its frames are too long");
     }
@@ -110,8 +86,7 @@ Result<Frames> unpack(std::int64_t packing, std::uint64_t unpacked_bytes, std::s
     }
     // What zlib can make of so few bytes at most: nothing is allocated for a number alone.
     if (packing == kZlib && unpacked_bytes / 1100 <= blob.size()) {
-        const Bytes text = TRY(inflate_all(blob, unpacked_bytes));
-        return split(text);
+        return split(Bytes(TRY(zlib_.decompress(blob, unpacked_bytes))));
     }
     return common::bad_input("its frames are not packed in a known way");
 }

@@ -258,12 +258,20 @@ Result<void> PosixFileSystem::sync_directory(const std::string& directory) {
 }
 
 Result<void> PosixFileSystem::make_directories(const std::string& directory) {
+    const std::filesystem::path path = std::filesystem::path(directory + "/.").parent_path();
     std::error_code error;
-    std::filesystem::create_directories(directory, error);
+    if (std::filesystem::is_directory(path, error)) {
+        return {};
+    }
+    const std::string parent = path.has_parent_path() ? path.parent_path().string() : ".";
+    if (path.has_parent_path() && parent != path) {
+        TRY(make_directories(parent));
+    }
+    std::filesystem::create_directory(path, error);
     if (error) {
         return refused("make the directory", directory, error.value());
     }
-    return {};
+    return sync_directory(parent);
 }
 
 Result<std::uint64_t> PosixFileSystem::free_bytes(const std::string& directory) {

@@ -8,6 +8,7 @@ namespace snapshotter {
 
 using common::Position;
 using common::Result;
+using file_names::join;
 
 namespace {
 
@@ -44,6 +45,7 @@ Result<GoneOn> go_on(const HistoryReader& history, StoredState from,
                 from.last_mutation = row.record.time;
             }
             from.position = row.position;
+            done.last = row.record.time;
             ++done.records;
             return true;
         }));
@@ -58,15 +60,41 @@ Result<GoneOn> go_on(const HistoryReader& history, StoredState from,
     return done;
 }
 
-bool is_last_save(const common::SessionStamp& stamp, const FileInfo& file,
-                  const std::optional<Metadata>& metadata, const std::vector<HistorySave>& saves) {
+SessionClues find_clues(FileSystem& files, const std::string& data_dir, const FileInfo& file,
+                        std::optional<Metadata> metadata, std::vector<HistorySave> saves) {
+    SessionClues clues{file, std::move(metadata), std::nullopt, std::move(saves)};
+    if (clues.metadata && !clues.metadata->backup.empty()) {
+        const auto info = files.stat(join(join(data_dir, file_names::kBackups),  //
+                                          clues.metadata->backup));
+        clues.backup = info ? std::optional(*info) : std::nullopt;
+    }
+    return clues;
+}
+
+namespace {
+
+// Whether the file, which holds the last save, is a copy of the backup of it.
+bool is_copy_of_backup(const common::SessionStamp& stamp, std::int64_t modified_ns,
+                       const SessionClues& clues) {
+    return clues.file.modified_ns != modified_ns && clues.backup && clues.metadata &&
+           clues.metadata->position == stamp.position &&
+           clues.metadata->backup_digest == stamp.digest &&
+           clues.metadata->backup_modified_ns == clues.backup->modified_ns;
+}
+
+}  // namespace
+
+bool is_last_save(const common::SessionStamp& stamp, const SessionClues& clues) {
+    const std::vector<HistorySave>& saves = clues.saves;
+    const auto& metadata = clues.metadata;
     const auto row = std::find_if(saves.begin(), saves.end(), [&](const HistorySave& save) {
         return save.position == stamp.position && save.digest == stamp.digest;
     });
     if (row != saves.end()) {
         // The last one is. One before it is, if the last one never came to its name; then it is
         // still the same file. Otherwise somebody has copied it over the last one.
-        return row + 1 == saves.end() || row->modified_ns == file.modified_ns;
+        return row + 1 == saves.end() ? !is_copy_of_backup(stamp, row->modified_ns, clues)
+                                      : row->modified_ns == clues.file.modified_ns;
     }
     // A save whose row could not be written. The metadata tell of it, unless the end came before
     // them; then it is at least later than all that we know of.
@@ -75,6 +103,22 @@ bool is_last_save(const common::SessionStamp& stamp, const FileInfo& file,
     }
     return (saves.empty() || goes_on_from(stamp, saves.back().position)) &&
            (!metadata || goes_on_from(stamp, metadata->position));
+}
+
+void sort_newest_first(std::vector<BackupHead>& backups) {
+    std::sort(backups.begin(), backups.end(),
+              [](const BackupHead& a, const BackupHead& b) { return a.backup > b.backup; });
+    const auto is_later = [](const BackupHead& one, const BackupHead& other) {
+        return one.stamp && other.stamp && one.stamp->position != other.stamp->position &&
+               goes_on_from(*one.stamp, other.stamp->position);
+    };
+    for (auto place = backups.begin(); place != backups.end(); ++place) {
+        auto newest = place;
+        for (auto other = place; other != backups.end(); ++other) {
+            newest = is_later(*other, *newest) ? other : newest;
+        }
+        std::rotate(place, newest, newest + 1);
+    }
 }
 
 }  // namespace snapshotter

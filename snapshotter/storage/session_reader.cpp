@@ -9,6 +9,11 @@ Result<common::SessionFile> load_session(FileSystem& files, const std::string& p
     return common::read_session_file([&] { return file->read(); });
 }
 
+Result<common::SessionHead> peek_session(FileSystem& files, const std::string& path) {
+    const auto file = TRY(files.open(path));
+    return common::peek_session_file([&] { return file->read(); });
+}
+
 Result<std::optional<common::SessionStamp>> check_session(FileSystem& files,
                                                           const std::string& path) {
     const auto file = TRY(files.open(path));

@@ -14,7 +14,10 @@ namespace snapshotter {
 // Errors of the file system, or of common::read_session_file.
 common::Result<common::SessionFile> load_session(FileSystem& files, const std::string& path);
 
-// The same decision, without the graph.
+// Only its beginning: cheap, however large the file is.
+common::Result<common::SessionHead> peek_session(FileSystem& files, const std::string& path);
+
+// The same decision as load_session's, without the graph.
 common::Result<std::optional<common::SessionStamp>> check_session(FileSystem& files,
                                                                   const std::string& path);
 

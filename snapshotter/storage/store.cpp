@@ -7,6 +7,7 @@
 #include "snapshotter/storage/atomic_file.h"
 #include "snapshotter/storage/file_names.h"
 #include "snapshotter/storage/recovery.h"
+#include "snapshotter/storage/session_reader.h"
 #include "snapshotter/storage/store_state.h"
 
 namespace snapshotter {
@@ -139,16 +140,17 @@ Result<SessionFile> Store::load(const std::string& file) {
 Result<std::optional<std::pair<std::string, SessionFile>>> Store::recover_backup(
     const std::vector<std::string>& names, std::vector<Error>& damage,
     std::vector<std::string>& damaged) {
-    std::vector<Backup> backups;
+    std::vector<BackupHead> backups;
     for (const std::string& name : names) {
         const std::optional<Backup> backup = file_names::parse_backup(name);
         if (backup && !backup->pinned) {
-            backups.push_back(*backup);
+            const auto head = peek_session(files_, join(path(file_names::kBackups), name));
+            backups.push_back({*backup, head ? head->stamp : std::nullopt});
         }
     }
-    std::sort(backups.begin(), backups.end(), std::greater<>());
-    for (const Backup& backup : backups) {
-        const std::string name = name_of(backup);
+    sort_newest_first(backups);
+    for (const BackupHead& backup : backups) {
+        const std::string name = name_of(backup.backup);
         Result<SessionFile> session = load(join(path(file_names::kBackups), name));
         if (session) {
             return std::pair(name, std::move(*session));
@@ -223,9 +225,10 @@ Result<void> Store::recover_current(SessionFile session, const FileInfo& info, W
         recovered.stamp = *session.stamp;
     }
     const Position stands_at = recovered.stamp.position;
-    const std::vector<HistorySave> saves =
-        past_ ? past_->current_saves() : std::vector<HistorySave>();
-    if (session.stamp && !is_last_save(*session.stamp, info, recovered.metadata, saves)) {
+    const SessionClues clues =
+        find_clues(files_, options_.directory, info, recovered.metadata,
+                   past_ ? past_->current_saves() : std::vector<HistorySave>());
+    if (session.stamp && !is_last_save(*session.stamp, clues)) {
         recovered.restored_by_hand = true;
         branch_off(recovered.stamp, now, fresh_epoch);
     }
@@ -239,6 +242,7 @@ Result<void> Store::recover_current(SessionFile session, const FileInfo& info, W
     if (recovered.metadata) {
         state_->backup = recovered.metadata->backup;
         state_->backup_digest = recovered.metadata->backup_digest;
+        state_->backup_modified_ns = recovered.metadata->backup_modified_ns;
         if (!recovered.restored_by_hand) {
             state_->metadata = recovered.metadata;
         }
@@ -288,6 +292,7 @@ Result<void> Store::recover_older(WallTime now, Epoch fresh_epoch, std::vector<E
     state_->verified.insert(name);
     state_->backup = name;
     state_->backup_digest = recovered.stamp.digest;
+    state_->backup_modified_ns = 0;
     recovered.session = std::move(session);
     return has_stamp ? recover_history(recovered) : Result<void>();
 }

@@ -126,6 +126,7 @@ Result<void> Store::check_backup(WallTime now, CheckReport& report) {
     }
     state_->backup.clear();
     state_->backup_digest = {};
+    state_->backup_modified_ns = 0;
     state_->verified.erase(name);
     const std::string why = back ? "it holds another session" : back.error().what;
     if (!back && back.error().kind == ErrorKind::Io) {

@@ -188,6 +188,7 @@ Result<void> Store::save_backup(const SessionStamp& stamp, SaveReport& report) {
                   }));
     state_->backup = name;
     state_->backup_digest = stamp.digest;
+    state_->backup_modified_ns = TRY(files_.stat(join(backups, name))).modified_ns;
     state_->verified.insert(name);
     report.backup = name;
     return {};
@@ -211,6 +212,7 @@ Result<void> Store::save_metadata(const SaveRequest& request, const SessionStamp
     }
     metadata.backup = state_->backup;
     metadata.backup_digest = state_->backup_digest;
+    metadata.backup_modified_ns = state_->backup_modified_ns;
     metadata.version = options_.version;
     return write_metadata_file();
 }
@@ -257,9 +259,9 @@ Result<SaveReport> Store::save(const SaveRequest& request) {
     if (TRY(check_directory())) {
         report.warnings.push_back("the data directory " + options_.directory +
                                   " was made anew by somebody; it is locked and used again");
-        if (history_) {
-            history_->start_over();
-        }
+    }
+    if (const auto renewed = history_ ? history_->renew() : Result<void>(); !renewed) {
+        report.warnings.push_back("the history cannot be written: " + renewed.error().what);
     }
     const Result<FileInfo> present = files_.stat(report.file);
     if (!present && present.error().kind != ErrorKind::NotFound) {

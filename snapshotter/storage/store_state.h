@@ -26,6 +26,7 @@ struct Store::State {
     std::optional<CurrentFile> current;
     std::string backup;  // the newest one, as far as we know what it holds
     common::Hash128 backup_digest;
+    std::int64_t backup_modified_ns = 0;
     std::set<std::string> verified;    // names of backups
     common::Hash128 pinned;            // the digest of the last one that pin() kept
     std::optional<FileInfo> kept;      // a session file of somebody else's, pinned already

@@ -18,6 +18,7 @@ struct Rig {
     Publisher publisher{1 << 20};
     Resync resync{publisher, 1};
     Listener listener{ListenerOptions{}};
+    Durability durability;
     Graph graph;
     bool allow_unprotected = false;
 
@@ -26,6 +27,7 @@ struct Rig {
                             graph.size(),
                             publisher,
                             resync,
+                            durability,
                             listener,
                             {7, 8, 9},
                             allow_unprotected,
@@ -86,10 +88,15 @@ TEST_CASE("without a snapshotter it is well if that was asked for, and it says s
     CHECK(rig.json(0)["unprotected"] == true);
 }
 
-TEST_CASE("what nobody has on disk is counted in records") {
+TEST_CASE("what nobody has on disk is counted in records, and in time") {
     Rig rig;
     rig.start_fresh();
     rig.publisher.publish(Initialised{Timeline{1}}, "ada", WallTime{2});
+    CHECK(rig.json(0)["durable_age_ms"] == 0);
+    rig.durability.on_turn(rig.publisher.position(), {}, true, at(100));
+    CHECK(rig.json(1350)["durable_age_ms"] == 1250);
+    CHECK(rig.status(1350).metrics.find("\nholdfast_durable_age_seconds 1.25\n") !=
+          std::string::npos);
     const auto json = rig.json(0);
     CHECK(json["position"]["seq"] == 2);
     CHECK(json["durable"].is_null());
@@ -103,8 +110,9 @@ TEST_CASE("the metrics say the same, each name once") {
     const std::string metrics = rig.status(0).metrics;
     for (const char* line :
          {"\nholdfast_healthy 0\n", "\nholdfast_position 2\n", "\nholdfast_records_not_durable 2\n",
-          "\nholdfast_visitors_total{kind=\"tls\"} 0\n", "\nholdfast_log_lines_lost_total 7\n",
-          "\nholdfast_log_lines_suppressed_total 8\n", "\nholdfast_link_refused_total 9\n"}) {
+          "\nholdfast_durable_position 0\n", "\nholdfast_visitors_total{kind=\"tls\"} 0\n",
+          "\nholdfast_log_lines_lost_total 7\n", "\nholdfast_log_lines_suppressed_total 8\n",
+          "\nholdfast_link_refused_total 9\n"}) {
         CAPTURE(line);
         CHECK(metrics.find(line) != std::string::npos);
         CHECK(metrics.find(line) == metrics.rfind(line));

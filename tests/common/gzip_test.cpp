@@ -1,6 +1,7 @@
 #include "common/gzip.h"
 
 #include <doctest/doctest.h>
+#include <zlib.h>
 
 #include <random>
 #include <string>
@@ -124,6 +125,50 @@ TEST_CASE("each flipped bit of the data and each cut is seen") {
         }
     }
     CHECK_FALSE(unzip(source_of(Bytes(file + "rubbish"))).has_value());
+}
+
+TEST_CASE("blocks are streams of zlib, which zlib itself reads; its own are read too") {
+    ZlibBlocks blocks;
+    for (const std::size_t size : {0UL, 1UL, 600UL, 70'000UL, 3'000'000UL}) {
+        CAPTURE(size);
+        const std::string text = text_of(size);
+        const auto stream = blocks.compress(text, size + 1000);
+        REQUIRE(stream.has_value());
+        CHECK(blocks.decompress(*stream, size) == text);
+        std::string back(size + 1, '\0');
+        uLongf length = static_cast<uLongf>(back.size());
+        CHECK(uncompress(reinterpret_cast<Bytef*>(back.data()), &length,
+                         reinterpret_cast<const Bytef*>(stream->data()),
+                         static_cast<uLong>(stream->size())) == Z_OK);
+        back.resize(length);
+        CHECK(back == text);
+        std::string theirs(compressBound(static_cast<uLong>(size)), '\0');
+        length = static_cast<uLongf>(theirs.size());
+        REQUIRE(compress2(reinterpret_cast<Bytef*>(theirs.data()), &length,
+                          reinterpret_cast<const Bytef*>(text.data()), static_cast<uLong>(size),
+                          Z_BEST_SPEED) == Z_OK);
+        theirs.resize(length);
+        CHECK(blocks.decompress(theirs, size) == text);
+    }
+    CHECK_FALSE(blocks.compress(text_of(70'000), 20).has_value());
+    CHECK(blocks.compress(text_of(70'000), 70'000).has_value());  // it can be used on
+}
+
+TEST_CASE("a block of which a bit is flipped, or that is cut or longer, is refused") {
+    ZlibBlocks blocks;
+    const std::string text = text_of(300);
+    const std::string stream = *blocks.compress(text, 1000);
+    for (std::size_t i = 0; i < stream.size(); ++i) {
+        CAPTURE(i);
+        CHECK_FALSE(blocks.decompress(stream.substr(0, i), text.size()).has_value());
+        std::string flipped = stream;
+        flipped[i] = static_cast<char>(flipped[i] ^ (1 << (i % 8)));
+        const auto back = blocks.decompress(flipped, text.size());
+        CHECK((!back || *back == text));
+    }
+    CHECK_FALSE(blocks.decompress(stream + "x", text.size()).has_value());
+    CHECK_FALSE(blocks.decompress(stream, text.size() + 1).has_value());
+    CHECK_FALSE(blocks.decompress(stream, text.size() - 1).has_value());
 }
 
 TEST_CASE("errors of sink and source are returned") {

@@ -84,6 +84,39 @@ TEST_CASE("the same session gives the same bytes") {
           sample_file(sample_graph(20), sample_stamp(3)));
 }
 
+TEST_CASE("a peek reads the head and no further") {
+    GraphCopy graph = sample_graph(3000);
+    graph.timeline = Timeline{9};
+    const SessionStamp stamp = sample_stamp(77);
+    const Bytes file = sample_file(graph, stamp);
+    std::size_t given = 0;
+    const auto source = [&]() -> Result<std::string_view> {
+        const std::string_view piece = file.view().substr(given, 1000);
+        given += piece.size();
+        return piece;
+    };
+    const Result<SessionHead> head = peek_session_file(source);
+    REQUIRE(head.has_value());
+    REQUIRE(head->stamp.has_value());
+    CHECK(head->stamp->position == stamp.position);
+    CHECK(head->stamp->lineage == stamp.lineage);
+    CHECK(head->stamp->digest == graph.digest());
+    CHECK(head->timeline == Timeline{9});
+    CHECK(given < file.size() / 4);
+    // Damage of the head shows, damage behind it does not.
+    CHECK_FALSE(peek_session_file(source_of(file.slice(0, 40))).has_value());
+    CHECK(peek_session_file(source_of(file.slice(0, file.size() / 2))).has_value());
+}
+
+TEST_CASE("a peek at a file that is not ours finds no stamp, however long it is") {
+    const Value nodes =
+        Value::list({Value::list({Value::bytes(Bytes(std::string(40'000'000, '(')))})});
+    const Bytes file = file_of(Value::dict({{Value::str("nodes"), nodes}}));
+    const Result<SessionHead> head = peek_session_file(source_of(file));
+    REQUIRE(head.has_value());
+    CHECK_FALSE(head->stamp.has_value());
+}
+
 TEST_CASE("an error of the sink ends the writing") {
     int calls = 0;
     const Result<void> written = write_session_file(

@@ -155,6 +155,42 @@ def test_restore_to_a_time(server, new_client):
     server.wait_saved(alice)
 
 
+def test_restore_to_a_moment_between_two_saves(make_server, new_client):
+    """Nothing was saved near it: the history leads there."""
+    server = make_server(SAVE_INTERVAL=3600).start()
+    alice = new_client('alice')
+    uuids = alice.host(server.port, CONTENTS)
+    server.wait_saved(alice)
+    saved = server.metadata()['position']['seq']
+
+    def wait_durable(commits):
+        def everything_is():
+            health = server.broker.health()
+            return health['commits'] >= commits and health['durable'] == health['position']
+        wait_until(everything_is, lambda: f'all is durable: {server.broker.health()}')
+
+    alice.edit(uuids[0], {'wanted': True})
+    before = alice.graph()
+    wait_durable(1)
+    then = next_second()
+    alice.edit(uuids[0], {'regretted': True})
+    alice.delete(uuids[1])
+    alice.wait_graph(lambda graph: len(graph) == len(uuids) - 1, 'one is deleted')
+    after = alice.graph()
+    wait_durable(2)
+    assert server.metadata()['position']['seq'] == saved, 'there was no save since'
+    alice.leave()
+    server.stop()
+
+    answer = command(server, 'restore', '--at', then)
+    assert [node['id'] for node in answer['change']['added']] == [uuids[1]]
+    assert same(after, server.saved_graph(server.data / 'backups' / answer['kept']))
+    assert same(before, server.saved_graph())
+    server.start()
+    alice.join(server.port)
+    assert same(before, alice.graph())
+
+
 def test_import_what_the_library_dumped(server, new_client, tmp_path):
     from replication.objects import Node
     from replication.protocol import DataTranslationProtocol

@@ -42,15 +42,20 @@ def volume(tmp_path):
     subprocess.run(['umount', '-l', mount_point], check=False)
 
 
-def start_session(server, new_client, directory):
+def start_session(server, new_client, directory, save_interval=1):
     server.data = directory
-    server.set(DATA_DIR=directory, SAVE_INTERVAL=1)
+    server.set(DATA_DIR=directory, SAVE_INTERVAL=save_interval)
     server.start()
     alice = new_client('alice')
     uuids = alice.host(server.port, CONTENTS)
     server.wait_saved(alice)
     wait_until(server.snapshotter.healthy, 'the snapshotter is well')
     return alice, uuids
+
+
+def nobodys(graph):
+    """As it is after a restart of the broker."""
+    return {uuid: ['COMMON', *rest] for uuid, (_, *rest) in graph.items()}
 
 
 def expect_trouble(server, words):
@@ -163,6 +168,44 @@ def test_removed_directory(make_server, new_client, tmp_path):
     server.restart()
     alice.join(server.port)
     assert values.differences(expected, alice.graph()) == ''
+
+
+def test_directory_removed_while_a_client_edits(make_server, new_client, tmp_path):
+    """What is written on into removed files is not called durable. When the directory is back, one
+    save later the history is whole again: it alone holds the last edits."""
+    server = make_server()
+    alice, _ = start_session(server, new_client, tmp_path / 'data', save_interval=3600)
+    alice.call('program', seed=1, operations=10**9)
+
+    def seq_of(what):
+        return server.broker.health()[what]['seq']
+
+    def wait_past(what, seq):
+        wait_until(lambda: seq_of(what) > seq, lambda: f'{what} goes past {seq}: {server.broker.health()}')
+
+    wait_past('durable', seq_of('position'))
+    while server.data.exists():
+        shutil.rmtree(server.data, ignore_errors=True)
+    wait_until(lambda: not server.snapshotter.healthy(), 'the snapshotter is not well')
+    durable = seq_of('durable')
+    wait_past('position', seq_of('position') + 50)
+    assert seq_of('durable') == durable
+    assert not server.data.exists(), 'it is not made behind the back of whoever removed it'
+    assert server.serving(), 'the session goes on'
+
+    server.data.mkdir()
+    server.snapshotter.wait_log('Saving works again')
+    wait_until(server.snapshotter.healthy, 'the snapshotter is well again')
+    wait_past('durable', seq_of('position'))
+    alice.call('program', seed=1, operations=0)
+    wait_until(lambda: seq_of('durable') == seq_of('position'), 'everything is durable')
+    expected = alice.graph()
+    server.snapshotter.kill9()
+    server.broker.kill9()
+    alice.wait_exit()
+    server.start()
+    alice.join(server.port)
+    assert values.differences(nobodys(expected), nobodys(alice.graph())) == ''
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason='nothing is forbidden to root')

@@ -1,8 +1,10 @@
-"""kill -9 of each process, again and again, while real clients write as fast as they can.
+"""kill -9 of each process, and of both at once, again and again, while real clients write as fast as
+they can.
 
 What comes back is what was reported as durable before the kill (by the broker's health page, which
-hears it from the snapshotter, or by the answer to a save on demand), or later. A few rounds each
-day; HOLDFAST_LONG=1 makes it 210. With -s it prints what a kill of the broker has cost.
+hears it from the snapshotter, or by the answer to a save on demand), or later. Ten rounds each day,
+with those of test_power.py; HOLDFAST_LONG=1 makes it 50 of each kind, 250 and the 200 of
+test_power.py. With -s it prints what a kill of the broker has cost.
 """
 
 import json
@@ -13,14 +15,16 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
 import values
 from conftest import LONG, only
 from processes import (DEADLINE, HERE, Process, Service, find_binary, free_port_block, wait_until)
 
 pytestmark = only('zmtp', 'the processes are the same for all clients')
 
-ROUNDS = 70 if LONG else 2
-LOSS_ROUNDS = 50 if LONG else 2
+ROUNDS = 50 if LONG else 2
+LOSS_ROUNDS = 50 if LONG else 1
 CONTENTS = [values.mixed_content(index) for index in range(10)]
 
 
@@ -74,12 +78,15 @@ def stop_writing(clients):
         client.call('program', seed=0, operations=0)
 
 
-def kill_amid_reports(process, reports, rng):
-    """Some time after something new was reported durable; says what was, when it died."""
+def kill_amid_reports(reports, rng, *processes):
+    """Some time after something new was reported durable; says what was, when they died."""
     before = reports.seq
     wait_until(lambda: reports.seq > before, 'more is reported durable')
-    threading.Event().wait(rng.random() * 0.7)
-    process.kill9()
+    threading.Event().wait(rng.random() * 0.4)
+    for process in processes:
+        process.process.kill()  # all of them, before one is waited for
+    for process in processes:
+        process.kill9()
     return reports.seq
 
 
@@ -88,7 +95,7 @@ def test_kill_snapshotter(make_server, new_client):
     clients = start_writing(server, new_client, 'alice', 'bob')
     reports, rng = Reports(server), random.Random(1)
     for _ in range(ROUNDS):
-        reported = kill_amid_reports(server.snapshotter, reports, rng)
+        reported = kill_amid_reports(reports, rng, server.snapshotter)
         assert found_on_disk(server) >= reported
         server.snapshotter.start()
         wait_until(server.snapshotter.healthy, 'the snapshotter has caught up')
@@ -104,15 +111,19 @@ def last_edit(graph, name):
     return max(map(int, found), default=0)
 
 
-def test_kill_broker(make_server, new_client):
-    server = make_server(SAVE_INTERVAL=1).start()
+@pytest.mark.parametrize('with_snapshotter', [False, True], ids=['alone', 'and_snapshotter'])
+def test_kill_broker(make_server, new_client, with_snapshotter):
+    """With the snapshotter the disk alone has it: sometimes from a save, mostly from the history."""
+    server = make_server(SAVE_INTERVAL=2 if with_snapshotter else 1).start()
+    killed = [server.broker] + [server.snapshotter] * with_snapshotter
     clients = start_writing(server, new_client, 'alice', 'bob')
     reports, rng = Reports(server), random.Random(2)
     lost = []
     for _ in range(ROUNDS):
-        reported = kill_amid_reports(server.broker, reports, rng)
+        reported = kill_amid_reports(reports, rng, *killed)
         bob_had = last_edit(clients[1].graph(), 'alice')
-        server.broker.start()
+        for process in killed:
+            process.start()
         server.wait_serving()
         assert server.broker.health()['position']['seq'] >= reported
         for client in clients:
@@ -185,7 +196,7 @@ def test_what_a_kill_of_the_broker_loses(make_server, new_client):
     for _ in range(LOSS_ROUNDS):
         watcher, writer = Flood('watch', server, uuid), Flood('write', server, uuid)
         try:
-            reported = kill_amid_reports(server.broker, reports, rng)
+            reported = kill_amid_reports(reports, rng, server.broker)
             writer.finish()
             seen = watcher.finish()
         finally:

@@ -196,6 +196,34 @@ TEST_CASE_FIXTURE(Mirror, "what the disk cannot follow is dropped, and a save wa
     CHECK(written(queue, 5000) == broker.position());
 }
 
+TEST_CASE_FIXTURE(Mirror,
+                  "what went on from something that is gone is dropped, and a save wanted") {
+    broker.begin(7, 2);
+    HistoryQueue queue = this->queue();
+    feed(queue, 3, 1000);
+    const auto group = queue.take(at(1050));
+    REQUIRE(group != nullptr);
+    feed(queue, 3, 1060);
+    queue.lost(*group);
+    CHECK(queue.wants_save());
+    CHECK_FALSE(queue.wants_save());
+    CHECK_FALSE(queue.flowing());
+    CHECK(queue.take(at(9000)) == nullptr);
+    CHECK(queue.age(at(2000)) == Millis(1000));
+    feed(queue, 1, 2000);
+    CHECK_FALSE(queue.wants_save());  // it was asked for
+    const HistoryBase base = broker.base();
+    queue.save_begins(base);
+    feed(queue, 1, 3000);
+    queue.save_ended(true);
+    const auto next = queue.take(at(3050));
+    REQUIRE(next != nullptr);
+    CHECK(next->begin == base);
+    queue.lost(*group);  // out of date
+    CHECK(queue.committed(*next) == broker.position());
+    CHECK_FALSE(queue.age(at(4000)).has_value());
+}
+
 TEST_CASE_FIXTURE(Mirror, "a record that does not go on is never written") {
     broker.begin(7, 2);
     HistoryQueue queue = this->queue();

@@ -86,6 +86,32 @@ TEST_CASE_FIXTURE(Disk, "a disk that refuses is reported, and tried again") {
     CHECK(end() == broker.position());
 }
 
+TEST_CASE_FIXTURE(Disk, "what somebody removed is not called durable; a save is wanted") {
+    HistoryWorker worker(*history, HistoryQueue({.delay = Millis(0)}, std::nullopt));
+    feed(worker, broker.begin(7, 3));
+    while (report(worker).durable != broker.position()) {
+    }
+    files.remove_tree("/data");
+    feed(worker, broker.work(1, 1));
+    const HistoryReport lost = report(worker);
+    CHECK(lost.error.has_value());
+    CHECK(lost.lost);
+    CHECK(lost.wants_save);
+    CHECK_FALSE(lost.durable.has_value());
+    CHECK_FALSE(worker.status(io::instant_now()).flowing);
+    // The directory is back, and a save in place.
+    REQUIRE(history->renew().has_value());
+    const HistoryBase base = broker.base();
+    worker.save_begins(base);
+    worker.save_ended(true);
+    feed(worker, broker.work(2, 2));
+    while (report(worker).durable != broker.position()) {
+    }
+    const auto reader = HistoryReader::open(files, {"/data/history", vfs.name()});
+    CHECK((*reader)->segments().back().runs.back().base == base);
+    CHECK((*reader)->segments().back().runs.back().last == broker.position());
+}
+
 TEST_CASE_FIXTURE(Disk, "with a disk that refuses for good it still ends") {
     HistoryWorker worker(*history, HistoryQueue({.delay = Millis(0)}, std::nullopt));
     files.set_full(true);

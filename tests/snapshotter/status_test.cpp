@@ -95,6 +95,15 @@ TEST_CASE("the metrics say where it stands; of the last save only if there was o
     CHECK(has("holdfast_snapshotter_position 42"));
     CHECK(has("holdfast_snapshotter_nodes 7"));
     CHECK(has("holdfast_snapshotter_saves_total 3"));
+    CHECK(has("holdfast_snapshotter_durable_position 0"));
+    CHECK(to_metrics(status).find("history") == std::string::npos);
+    status.durable = common::feed::Durable{status.holding->position, {}};
+    status.history = snapshotter::HistoryStatus{
+        .age = common::Millis(1500), .flowing = true, .size = {.segments = 3, .bytes = 4096}};
+    CHECK(has("holdfast_snapshotter_durable_position 42"));
+    CHECK(has("holdfast_snapshotter_durable_age_seconds 1.5"));
+    CHECK(has("holdfast_snapshotter_history_bytes 4096"));
+    CHECK(has("holdfast_snapshotter_history_segments 3"));
     CHECK(to_metrics(status).find("last_save") == std::string::npos);
     status.last_save = Status::Save{.time = common::WallTime{1'700'000'000'500},
                                     .reason = "auto-save",

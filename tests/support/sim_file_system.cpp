@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "common/file_error.h"
@@ -35,6 +36,7 @@ struct SimFileSystem::Inode {
     std::string bytes;
     std::string synced;
     std::vector<Change> unsynced = {};  // what a sync adds to `synced`
+    bool sync_fails = false;            // the next one
 
     void change(std::size_t offset, std::string_view with) {
         unsynced.push_back({offset, std::string(with)});
@@ -88,8 +90,8 @@ std::string directory_of(const std::string& path) {
 struct SimFileSystem::State {
     std::map<std::string, std::shared_ptr<Inode>> names;    // as they are
     std::map<std::string, std::shared_ptr<Inode>> lasting;  // as they are after a power failure
-    std::set<std::string> directories;
-    std::set<std::uint64_t> locks;  // by the number of the inode
+    std::map<std::string, std::uint64_t> directories;       // with the number of the inode
+    std::set<std::uint64_t> locks;                          // by the number of the inode
     std::uint64_t operations = 0;
     std::uint64_t last_operation = 0;  // 0: none
     std::uint64_t failing_operation = 0;
@@ -114,6 +116,12 @@ struct SimFileSystem::State {
         inode->number = ++inodes;
         inode->modified = ++clock;
         return inode;
+    }
+
+    void make_directory(const std::string& path) {
+        if (!directories.contains(path)) {
+            directories[path] = ++inodes;
+        }
     }
 
     // Called at the beginning of each operation that changes something.
@@ -146,6 +154,10 @@ struct SimFileSystem::State {
                 inode.fail_to_sync();
             }
             return begun;
+        }
+        if (std::exchange(inode.sync_fails, false)) {
+            inode.fail_to_sync();
+            return refused("sync", EIO);
         }
         inode.sync();
         return end();
@@ -275,7 +287,9 @@ private:
     std::uint64_t life_;
 };
 
-SimFileSystem::SimFileSystem() : state_(std::make_shared<State>()) {}
+SimFileSystem::SimFileSystem() : state_(std::make_shared<State>()) {
+    state_->make_directory("");  // the root
+}
 SimFileSystem::~SimFileSystem() = default;
 
 std::uint64_t SimFileSystem::operations() const {
@@ -296,6 +310,9 @@ bool SimFileSystem::is_dead() const {
 void SimFileSystem::fail_at(std::uint64_t operation, int error) {
     state_->failing_operation = operation;
     state_->failing_error = error;
+}
+void SimFileSystem::fail_sync_of(const std::string& path) {
+    state_->names.at(path)->sync_fails = true;
 }
 void SimFileSystem::set_trouble(int error) {
     state_->trouble = error;
@@ -342,7 +359,7 @@ void SimFileSystem::put(const std::string& path, std::string_view bytes) {
     inode->unsynced.clear();
     inode->modified = ++state_->clock;
     state_->lasting[path] = inode;
-    state_->directories.insert(directory_of(path));
+    state_->make_directory(directory_of(path));
 }
 
 void SimFileSystem::erase(const std::string& path) {
@@ -363,12 +380,13 @@ void SimFileSystem::remove_tree(const std::string& directory) {
     };
     std::erase_if(state_->names, [&](const auto& entry) { return is_below(entry.first); });
     std::erase_if(state_->lasting, [&](const auto& entry) { return is_below(entry.first); });
-    std::erase_if(state_->directories,
-                  [&](const auto& path) { return path == directory || is_below(path); });
+    std::erase_if(state_->directories, [&](const auto& entry) {
+        return entry.first == directory || is_below(entry.first);
+    });
 }
 
 void SimFileSystem::make_directory(const std::string& directory) {
-    state_->directories.insert(directory);
+    state_->make_directory(directory);
 }
 
 std::optional<std::string> SimFileSystem::contents(const std::string& path) const {
@@ -397,6 +415,7 @@ Result<std::unique_ptr<SimRandomFile>> SimFileSystem::open_random(const std::str
                                                                   bool make) {
     if (!state_->names.contains(path) && make) {
         TRY(state_->begin());
+        TRY(state_->check_parent(path));
         state_->names[path] = state_->new_inode();
         TRY(state_->end());
     }
@@ -428,8 +447,10 @@ Result<Bytes> SimFileSystem::read(const std::string& path) {
 }
 
 Result<FileInfo> SimFileSystem::stat(const std::string& path) {
-    if (!state_->dead && state_->directories.contains(path)) {
-        return FileInfo{.bytes = 0, .modified_ns = 0, .number = 0, .device = state_->device};
+    const auto directory = state_->directories.find(path);
+    if (!state_->dead && directory != state_->directories.end()) {
+        return FileInfo{
+            .bytes = 0, .modified_ns = 0, .number = directory->second, .device = state_->device};
     }
     const auto inode = TRY(state_->find(path));
     return FileInfo{inode->bytes.size(), inode->modified, inode->number, state_->device};
@@ -481,7 +502,7 @@ Result<void> SimFileSystem::sync_directory(const std::string& directory) {
 Result<void> SimFileSystem::make_directories(const std::string& directory) {
     TRY(state_->begin());
     for (std::string path = directory; !path.empty(); path = directory_of(path)) {
-        state_->directories.insert(path);
+        state_->make_directory(path);
         if (path.find('/') == path.npos) {
             break;
         }

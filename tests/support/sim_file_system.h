@@ -66,6 +66,8 @@ public:
     void crash(Loss loss, std::uint64_t seed = 0);
     // The operation with this number fails with this errno, once, and does nothing.
     void fail_at(std::uint64_t operation, int error = EIO);
+    // The next sync of this file fails.
+    void fail_sync_of(const std::string& path);
     // Writes fail, as on a full disk.
     void set_full(bool full);
     // Every operation fails with this errno (EIO, EACCES, ..) and does nothing; 0: no more.

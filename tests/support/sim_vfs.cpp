@@ -105,10 +105,11 @@ int lock(sqlite3_file* base, int level) {
     return SQLITE_OK;
 }
 
-int shm_unmap(sqlite3_file* base, int remove) {
+// The first one who comes after all have gone begins with an empty index.
+int shm_unmap(sqlite3_file* base, int) {
     File& file = of(base);
     SharedFile& shared = **file.shared;
-    if (file.shm_mapped && --shared.mapped == 0 && remove != 0) {
+    if (file.shm_mapped && --shared.mapped == 0) {
         shared.regions.clear();
     }
     file.shm_mapped = false;
@@ -346,6 +347,7 @@ SimVfs::SimVfs(SimFileSystem& files) : state_(std::make_unique<State>(files)) {
     static std::atomic<int> count{0};
     name_ = "sim-" + std::to_string(++count);
     sqlite3_vfs& vfs = state_->vfs;
+    files.make_directory("/temporary");
     vfs.iVersion = 2;
     vfs.szOsFile = sizeof(File);
     vfs.mxPathname = 512;

@@ -116,10 +116,10 @@ TEST_CASE_FIXTURE(Fixture, "list shows the session, then backups newest first, t
     const auto listing = list(around());
     REQUIRE(listing.has_value());
     REQUIRE(listing->saves.size() == 3);
-    CHECK(listing->saves[0].save.name == "session_snapshot.db");
-    CHECK(listing->saves[1].save.name == backup_name(10));
-    CHECK(listing->saves[2].save.name == backup_name(0, true));
-    CHECK(listing->saves[2].save.kind == StoredSave::Kind::Pinned);
+    CHECK(listing->saves[0].name == "session_snapshot.db");
+    CHECK(listing->saves[1].name == backup_name(10));
+    CHECK(listing->saves[2].name == backup_name(0, true));
+    CHECK(listing->saves[2].kind == StoredSave::Kind::Pinned);
     CHECK(listing->saves[2].stamp->position.seq == Seq{10});
     CHECK(listing->disk.pinned.files == 1);
     CHECK(everything() == before);

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/support/graph_gen.h"
 #include "tests/support/sample_history.h"
 #include "tests/support/sim_vfs.h"
 
@@ -28,7 +29,7 @@ struct Disk {
     }
     std::unique_ptr<HistoryReader> reader() {
         auto reader = HistoryReader::open(files, options().place);
-        REQUIRE(reader.has_value());
+        REQUIRE_MESSAGE(reader.has_value(), (reader ? "" : reader.error().what));
         return std::move(*reader);
     }
     // `records` records from where the broker is.
@@ -169,6 +170,49 @@ TEST_CASE_FIXTURE(Disk, "each operation of an append may fail: nothing is lost")
     }
 }
 
+TEST_CASE_FIXTURE(Disk, "the log is moved to the file when there is much of it; that may fail") {
+    const std::string segment = "/data/history/000001.sqlite";
+    std::optional<std::uint64_t> failing;  // which operation of the moving
+    SUBCASE("it works") {}
+    SUBCASE("a write fails") {
+        failing = 2;
+    }
+    SUBCASE("the sync fails") {
+        failing = 0;
+    }
+    auto history = open();
+    REQUIRE(history->append(HistoryBase{}, broker.begin(7, 5), now).has_value());
+    const std::size_t small = files.contents(segment)->size();
+    REQUIRE(history->tidy_up().has_value());
+    CHECK(files.contents(segment)->size() == small);  // not for so little
+    const auto big = [&](std::uint64_t salt) {
+        return std::vector{
+            broker.add(PutNode{support::make_node("big", "ada", {}, salt, 5'000'000)})};
+    };
+    REQUIRE(history->append({}, big(1), now).has_value());
+    CHECK(files.contents(segment)->size() == small);  // nobody waited for it
+    if (failing && *failing > 0) {
+        files.fail_at(files.operations() + *failing);
+    } else if (failing) {
+        files.fail_sync_of(segment);
+    }
+    const auto tidied = history->tidy_up();
+    CHECK(tidied.has_value() == !failing.has_value());
+    if (!failing) {
+        CHECK(files.contents(segment)->size() > 5'000'000);
+    }
+    // After a failure what comes goes into another one.
+    REQUIRE(history->append({}, broker.work(3, 1), now).has_value());
+    CHECK(files.contents("/data/history/000002.sqlite").has_value() == failing.has_value());
+    CHECK(end() == broker.position());
+    files.die_after(files.operations() + 1);
+    static_cast<void>(files.remove("/data/none"));
+    history.reset();
+    power_failure(Loss::All);
+    open().reset();
+    CHECK(end() == broker.position());
+}
+
 TEST_CASE_FIXTURE(Disk, "saves: the one that was placed, and those begun after it") {
     auto history = open();
     REQUIRE(history->append(HistoryBase{}, broker.begin(7, 5), now).has_value());
@@ -243,4 +287,86 @@ TEST_CASE_FIXTURE(Disk, "files that never became segments are removed, others' f
     files.put("/data/history/notes.txt", "x");
     open().reset();
     CHECK(files.paths() == std::vector<std::string>{"/data/history/notes.txt"});
+}
+
+TEST_CASE_FIXTURE(Disk, "what somebody removes is not written to: history waits for a base") {
+    const auto history = open();
+    REQUIRE(history->append(HistoryBase{}, broker.begin(7, 5), now).has_value());
+    REQUIRE(history->append({}, broker.work(3, 1), now).has_value());
+    const std::string segment = "/data/history/000001.sqlite";
+    bool in_place = false;  // the directory is still the one that was opened
+    SUBCASE("the data directory") {
+        files.remove_tree("/data");
+    }
+    SUBCASE("the data directory, and it was made again") {
+        files.remove_tree("/data");
+        files.make_directory("/data");
+        files.make_directory("/data/history");
+    }
+    SUBCASE("the file") {
+        files.erase(segment);
+        in_place = true;
+    }
+    SUBCASE("its log") {
+        files.erase(segment + "-wal");
+        in_place = true;
+    }
+    SUBCASE("the file, and another one has its name") {
+        const std::string bytes = files.contents(segment).value();
+        files.erase(segment);
+        files.put(segment, bytes);
+        in_place = true;
+    }
+    const auto rows = broker.work(3, 2);
+    for (int i = 0; i < 2; ++i) {  // nor does it go on beside the gap
+        const auto refused = history->append({}, rows, now);
+        REQUIRE_FALSE(refused.has_value());
+        CHECK(refused.error().kind == ErrorKind::NotFound);
+        CHECK(refused.error().what.find("/data/history") != std::string::npos);
+    }
+    const HistorySave save = save_at(broker.position());
+    CHECK(history->save_begins(save, now).has_value() == in_place);
+    // Only with a base, and only once the directory is there.
+    CHECK(history->append(broker.base(), {}, now).has_value() == in_place);
+    REQUIRE(history->renew().has_value());
+    REQUIRE(history->save_begins(save, now).has_value());
+    REQUIRE(history->save_placed(save, now).has_value());
+    const HistoryBase base = broker.base();
+    REQUIRE(history->append(base, broker.work(3, 3), now).has_value());
+    REQUIRE(history->append({}, broker.work(3, 4), now).has_value());
+    CHECK(end(base.position) == broker.position());
+    CHECK(history->is_placed(save));
+}
+
+TEST_CASE_FIXTURE(Disk, "old segments that somebody removed are forgotten") {
+    HistoryOptions small = options();
+    small.segment_bytes_max = 1;  // each append begins one
+    auto history = std::move(*History::open(files, small));
+    REQUIRE(history->append(HistoryBase{}, broker.begin(7, 5), now).has_value());
+    const HistorySave save = save_at(broker.position());
+    REQUIRE(history->save_begins(save, now).has_value());
+    REQUIRE(history->save_placed(save, now).has_value());
+    REQUIRE(history->append({}, broker.work(3, 1), now).has_value());
+    REQUIRE(history->append({}, broker.work(3, 2), now).has_value());
+    const HistorySave second = save_at(broker.position());
+    REQUIRE(history->save_begins(second, now).has_value());
+    REQUIRE(history->save_placed(second, now).has_value());
+    REQUIRE(history->append({}, broker.work(3, 3), now).has_value());
+    REQUIRE(history->append({}, broker.work(3, 4), now).has_value());
+    const std::size_t segments = history->size().segments;
+    SUBCASE("before the last save: nothing is missing") {
+        files.erase("/data/history/000001.sqlite");
+        CHECK(history->prune(now)->empty());
+        CHECK(history->size().segments == segments - 1);
+        CHECK(history->append({}, broker.work(3, 5), now).has_value());
+    }
+    SUBCASE("after it: a base must follow") {
+        std::vector<std::string> names = *files.list("/data/history");
+        std::erase_if(names, [](const std::string& name) { return !name.ends_with(".sqlite"); });
+        files.erase("/data/history/" + names[names.size() - 2]);
+        CHECK(history->prune(now)->empty());
+        const auto refused = history->append({}, broker.work(3, 5), now);
+        REQUIRE_FALSE(refused.has_value());
+        CHECK(refused.error().kind == ErrorKind::NotFound);
+    }
 }

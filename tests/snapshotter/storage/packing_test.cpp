@@ -17,6 +17,13 @@ Frames sample(std::size_t bytes) {
     return {Bytes(std::string("envelope")), Bytes(), Bytes(text)};
 }
 
+Packed pack(const Frames& frames) {
+    return Packer().pack(frames);
+}
+common::Result<Frames> unpack(std::int64_t packing, std::uint64_t bytes, std::string_view blob) {
+    return Packer().unpack(packing, bytes, blob);
+}
+
 }  // namespace
 
 TEST_CASE("frames come back as they were") {
@@ -41,6 +48,16 @@ TEST_CASE("what gains by it is compressed, what is small or random is not") {
         random.push_back(static_cast<char>(state >> 56));
     }
     CHECK(pack({Bytes(random)}).packing == 0);
+}
+
+TEST_CASE("one packer is for many records, in any order") {
+    Packer packer;
+    for (const std::size_t bytes : {5'000UL, 2'000'000UL, 600UL, 100UL, 70'000UL, 600UL}) {
+        const Packed packed = packer.pack(sample(bytes));
+        CHECK(packed.blob == pack(sample(bytes)).blob);
+        CHECK(packer.unpack(packed.packing, packed.unpacked_bytes, packed.blob) == sample(bytes));
+        CHECK_FALSE(packer.unpack(packed.packing, packed.unpacked_bytes, "x").has_value());
+    }
 }
 
 TEST_CASE("what is not packed in this way is refused") {

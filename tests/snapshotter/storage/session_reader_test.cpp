@@ -17,6 +17,9 @@ TEST_CASE("a session file on the disk is loaded and checked, its absence and dam
     CHECK(load_session(files, "/data/one.db")->graph.digest() == graph.digest());
     CHECK(check_session(files, "/data/one.db")->value().position ==
           support::sample_stamp(9).position);
+    CHECK(peek_session(files, "/data/one.db")->stamp->position ==
+          support::sample_stamp(9).position);
+    CHECK(peek_session(files, "/data/none.db").error().kind == ErrorKind::NotFound);
     CHECK(load_session(files, "/data/cut.db").error().kind == ErrorKind::BadInput);
     CHECK(check_session(files, "/data/cut.db").error().kind == ErrorKind::BadInput);
     CHECK(load_session(files, "/data/none.db").error().kind == ErrorKind::NotFound);

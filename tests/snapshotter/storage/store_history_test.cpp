@@ -227,6 +227,68 @@ TEST_CASE_FIXTURE(Disk, "what was restored by hand stays so, and what came after
     CHECK(graph.digest() == digest_end);
 }
 
+TEST_CASE_FIXTURE(Disk,
+                  "a backup of the last save, copied over it after a crash, is meant as it is") {
+    saved_and_changed();
+    std::string backup;
+    for (const std::string& path : files.paths()) {
+        backup = path.starts_with("/data/backups/") ? path : backup;  // the newest
+    }
+    REQUIRE(*files.contents(backup) == *files.contents(kSession));
+    const Position end = broker.position();
+    const std::string session = *files.contents(kSession);
+    SUBCASE("copied") {
+        files.put(kSession, session);
+        const Recovered recovered = start(55);
+        CHECK(recovered.restored_by_hand);
+        CHECK(recovered.changes == 0);
+        CHECK(number(recovered.stamp.position.seq) == number(end.seq) - 5);
+        CHECK(recovered.stamp.position.epoch == Epoch{55});
+        // As any other restore by hand, it is so from now on.
+        broker.go_on_from(recovered.session->graph,
+                          {recovered.stamp.position, recovered.stamp.lineage});
+        save();
+        begin = broker.base();
+        write(broker.work(2, 7));
+        CHECK(is_whole(start(66)));
+    }
+    SUBCASE("the whole directory was copied, without the times of its files") {
+        for (const std::string& path : files.paths()) {
+            files.put(path, *files.contents(path));
+        }
+        CHECK(is_whole(start()));
+    }
+    SUBCASE("the metadata are lost") {
+        files.erase("/data/session_metadata.json");
+        files.put(kSession, session);
+        CHECK(is_whole(start()));
+    }
+}
+
+TEST_CASE_FIXTURE(Disk,
+                  "without the session file a backup from a clock gone wrong is not the newest") {
+    start();
+    write(broker.begin(7, 4));
+    save();
+    write(broker.work(2, 1));
+    const WallTime right = broker.time;
+    broker.time = WallTime{number(right) + 100'000'000'000};
+    save();
+    broker.time = right;
+    write(broker.work(2, 2));
+    const std::string last = save().backup;
+    stop();
+    for (const std::string& path : files.paths()) {
+        if (path == kSession || path.starts_with("/data/history/")) {
+            files.erase(path);
+        }
+    }
+    const Recovered recovered = start();
+    CHECK(recovered.file == "/data/backups/" + last);
+    CHECK(recovered.stamp.position == broker.position());
+    CHECK(recovered.session->graph.digest() == broker.digest());
+}
+
 TEST_CASE("the save before the last one is told from one that was copied over the last one") {
     bool was_between = false;
     bool was_renamed = false;
