@@ -161,7 +161,7 @@ def test_restore_to_a_moment_between_two_saves(make_server, new_client):
     alice = new_client('alice')
     uuids = alice.host(server.port, CONTENTS)
     server.wait_saved(alice)
-    saved = server.metadata()['position']['seq']
+    saved = wait_until(lambda: server.metadata().get('position'), 'there are metadata')['seq']
 
     def wait_durable(commits):
         def everything_is():
