@@ -5,19 +5,19 @@
 
 #include "snapshotter/storage/store.h"
 #include "tests/support/sample_session.h"
+#include "tests/support/sample_store.h"
 #include "tests/support/sim_file_system.h"
 
 using namespace snapshotter;
 using namespace common;
+using support::kMetadata;
+using support::kSession;
 using support::sample_file;
 using support::sample_graph;
 using support::sample_stamp;
 using support::SimFileSystem;
 
 namespace {
-
-constexpr const char* kSession = "/data/session_snapshot.db";
-constexpr const char* kMetadata = "/data/session_metadata.json";
 
 // Calls `check` with each file that has one bit of each byte flipped, and each that is cut off.
 template <typename Check>

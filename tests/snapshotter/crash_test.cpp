@@ -6,28 +6,20 @@
 #include <map>
 
 #include "snapshotter/storage/store.h"
-#include "tests/support/sample_session.h"
+#include "tests/support/sample_store.h"
 #include "tests/support/sim_file_system.h"
 
 using namespace snapshotter;
 using namespace common;
+using support::at;
+using support::kSession;
 using support::Loss;
-using support::sample_graph;
-using support::sample_stamp;
+using support::sample_save;
 using support::SimFileSystem;
 
 namespace {
 
-constexpr const char* kSession = "/data/session_snapshot.db";
 const StoreOptions kOptions{"/data", 2, 1, "0.1.0"};
-
-WallTime at(std::uint64_t seconds) {
-    return WallTime{1'763'894'520'000 + static_cast<std::int64_t>(seconds) * 1000};
-}
-
-GraphCopy graph_of(std::uint64_t step) {
-    return sample_graph(4, step);
-}
 
 // What a run has done before it died.
 struct Progress {
@@ -41,13 +33,13 @@ Result<void> run(SimFileSystem& files, Progress& progress) {
     TRY(store->recover(at(0), Epoch{1}));
     for (std::uint64_t step = 1; step <= 6; ++step) {
         progress.begun = step;
-        TRY(store->save({graph_of(step), sample_stamp(step), "auto-save", at(step)}));
+        TRY(store->save(sample_save(step)));
         progress.reported = step;
         if (step % 3 == 0) {
-            TRY(store->save({graph_of(step), sample_stamp(step), "auto-save", at(step)}));
+            TRY(store->save(sample_save(step)));
         }
         if (step == 4) {
-            TRY(store->pin({graph_of(step), sample_stamp(step), "pinned", at(step)}));
+            TRY(store->pin(sample_save(step, "pinned")));
         }
     }
     return {};
@@ -61,15 +53,15 @@ void check_what_came_back(SimFileSystem& files, const Progress& progress) {
     std::uint64_t step = 0;
     if (recovered->session) {
         step = number(recovered->stamp.position.seq);
-        CHECK(recovered->session->graph.digest() == graph_of(step).digest());
-        CHECK(recovered->stamp.position == sample_stamp(step).position);
+        CHECK(recovered->session->graph.digest() == sample_save(step).graph.digest());
+        CHECK(recovered->stamp.position == sample_save(step).stamp.position);
     }
     CHECK(step >= progress.reported);
     CHECK(step <= progress.begun);
     CHECK_FALSE(recovered->restored_by_hand);
     CHECK_FALSE(recovered->from_backup);
 
-    const auto report = (*store)->save({graph_of(50), sample_stamp(50), "auto-save", at(101)});
+    const auto report = (*store)->save(sample_save(50));
     REQUIRE(report.has_value());
     CHECK(report->warnings.empty());
     store->reset();
@@ -79,7 +71,7 @@ void check_what_came_back(SimFileSystem& files, const Progress& progress) {
     auto again = Store::open(files, kOptions);
     REQUIRE(again.has_value());
     CHECK((*again)->recover(at(102), Epoch{1001})->session->graph.digest() ==
-          graph_of(50).digest());
+          sample_save(50).graph.digest());
 }
 
 }  // namespace
@@ -137,7 +129,7 @@ TEST_CASE("crash everywhere in a recovery from a damaged session file") {
             const auto recovered = recover(files);
             REQUIRE(recovered.has_value());
             CHECK(recovered->from_backup);
-            CHECK(recovered->session->graph.digest() == graph_of(6).digest());
+            CHECK(recovered->session->graph.digest() == sample_save(6).graph.digest());
             // What is damaged is somewhere still.
             std::size_t kept = 0;
             for (const std::string& path : files.paths()) {

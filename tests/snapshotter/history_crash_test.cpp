@@ -25,8 +25,6 @@ using support::SimVfs;
 
 namespace {
 
-constexpr const char* kSession = "/data/session_snapshot.db";
-
 StoreOptions options(const SimVfs& vfs) {
     HistoryOptions history;
     history.place.vfs = vfs.name();

@@ -17,6 +17,7 @@
 #include "snapshotter/stopping.h"
 #include "snapshotter/storage/store.h"
 #include "snapshotter/trouble.h"
+#include "tests/support/sample_store.h"
 #include "tests/support/sim_broker.h"
 #include "tests/support/sim_file_system.h"
 #include "tests/support/sim_line.h"
@@ -49,7 +50,6 @@ constexpr Millis kPruneEvery{2'000};
 // What a disk that was in trouble did may come out later.
 constexpr Millis kExcusedAfterTrouble{10'000};
 constexpr std::size_t kFeedPerTurn = 1'000;
-constexpr const char* kSession = "/data/session_snapshot.db";
 
 // What the save worker is to do.
 struct Job {

@@ -7,28 +7,22 @@
 #include <cerrno>
 
 #include "snapshotter/storage/store.h"
-#include "tests/support/sample_session.h"
+#include "tests/support/sample_store.h"
 #include "tests/support/sim_file_system.h"
 
 using namespace snapshotter;
 using namespace common;
+using support::at;
+using support::count;
+using support::kSession;
 using support::Loss;
-using support::sample_graph;
-using support::sample_stamp;
+using support::sample_save;
+using support::says;
 using support::SimFileSystem;
 
 namespace {
 
-constexpr const char* kSession = "/data/session_snapshot.db";
 const StoreOptions kOptions{"/data", 3, 1, "0.1.0"};
-
-WallTime at(std::uint64_t seconds) {
-    return WallTime{1'763'894'520'000 + static_cast<std::int64_t>(seconds) * 1000};
-}
-
-SaveRequest request(std::uint64_t step) {
-    return {sample_graph(3, step), sample_stamp(step), "auto-save", at(step)};
-}
 
 std::unique_ptr<Store> start(SimFileSystem& files) {
     auto store = Store::open(files, kOptions);
@@ -47,21 +41,8 @@ std::uint64_t step_on_disk(SimFileSystem& files) {
     REQUIRE(recovered->session.has_value());
     CHECK_FALSE(recovered->restored_by_hand);
     const std::uint64_t step = number(recovered->stamp.position.seq);
-    CHECK(recovered->session->graph.digest() == sample_graph(3, step).digest());
+    CHECK(recovered->session->graph.digest() == sample_save(step).graph.digest());
     return step;
-}
-
-std::size_t count(const SimFileSystem& files, const std::string& prefix) {
-    const std::vector<std::string> paths = files.paths();
-    return static_cast<std::size_t>(
-        std::count_if(paths.begin(), paths.end(),
-                      [&](const std::string& path) { return path.starts_with(prefix); }));
-}
-
-bool says(const std::vector<std::string>& sentences, const std::string& part) {
-    return std::any_of(sentences.begin(), sentences.end(), [&](const std::string& sentence) {
-        return sentence.find(part) != std::string::npos;
-    });
 }
 
 }  // namespace
@@ -71,9 +52,9 @@ TEST_CASE("each operation of a save fails once: the last save stays, the next on
     {
         SimFileSystem files;
         const auto store = start(files);
-        REQUIRE(store->save(request(1)).has_value());
+        REQUIRE(store->save(sample_save(1)).has_value());
         const std::uint64_t before = files.operations();
-        REQUIRE(store->save(request(2)).has_value());
+        REQUIRE(store->save(sample_save(2)).has_value());
         operations = files.operations() - before;
     }
     REQUIRE(operations > 10);
@@ -83,9 +64,9 @@ TEST_CASE("each operation of a save fails once: the last save stays, the next on
             CAPTURE(error);
             SimFileSystem files;
             auto store = start(files);
-            REQUIRE(store->save(request(1)).has_value());
+            REQUIRE(store->save(sample_save(1)).has_value());
             files.fail_at(files.operations() + operation, error);
-            const auto failed = store->save(request(2));
+            const auto failed = store->save(sample_save(2));
             if (failed) {
                 CHECK_FALSE(failed->warnings.empty());
             }
@@ -97,7 +78,7 @@ TEST_CASE("each operation of a save fails once: the last save stays, the next on
                 }
                 CHECK(step_on_disk(copy) >= (failed ? 2U : 1U));
             }
-            const auto report = store->save(request(3));
+            const auto report = store->save(sample_save(3));
             REQUIRE(report.has_value());
             CHECK(report->warnings.empty());
             CHECK(report->kind == SaveReport::Kind::Written);
@@ -116,12 +97,12 @@ TEST_CASE("as long as nothing works the last save stays, and the error says what
         CAPTURE(error);
         SimFileSystem files;
         auto store = start(files);
-        REQUIRE(store->save(request(1)).has_value());
+        REQUIRE(store->save(sample_save(1)).has_value());
         CHECK(store->probe().has_value());
         const std::string saved = *files.contents(kSession);
         files.set_trouble(error);
         for (std::uint64_t step = 2; step < 5; ++step) {
-            const auto failed = store->save(request(step));
+            const auto failed = store->save(sample_save(step));
             REQUIRE_FALSE(failed.has_value());
             CHECK(failed.error().what.find(remedy) != std::string::npos);
             CHECK_FALSE(store->probe().has_value());
@@ -129,7 +110,7 @@ TEST_CASE("as long as nothing works the last save stays, and the error says what
         CHECK(files.contents(kSession) == saved);
         files.set_trouble(0);
         CHECK(store->probe().has_value());
-        const auto report = store->save(request(5));
+        const auto report = store->save(sample_save(5));
         REQUIRE(report.has_value());
         CHECK(report->warnings.empty());
         store.reset();
@@ -141,26 +122,26 @@ TEST_CASE("as long as nothing works the last save stays, and the error says what
 TEST_CASE("a save that would not fit is not begun") {
     SimFileSystem files;
     const auto store = start(files);
-    REQUIRE(store->save(request(1)).has_value());
+    REQUIRE(store->save(sample_save(1)).has_value());
     files.set_free_bytes(files.contents(kSession)->size() - 1);
     const std::uint64_t before = files.operations();
-    const auto failed = store->save(request(2));
+    const auto failed = store->save(sample_save(2));
     REQUIRE_FALSE(failed.has_value());
     CHECK(failed.error().what.find("free some space") != std::string::npos);
     CHECK(files.operations() == before);
     CHECK_FALSE(store->probe().has_value());
     files.set_free_bytes(1'000'000'000);
     CHECK(store->probe().has_value());
-    CHECK(store->save(request(2)).has_value());
+    CHECK(store->save(sample_save(2)).has_value());
 }
 
 TEST_CASE("a directory that was removed is missed; made again by hand, it is locked and filled") {
     SimFileSystem files;
     auto store = start(files);
-    REQUIRE(store->save(request(1)).has_value());
+    REQUIRE(store->save(sample_save(1)).has_value());
     files.remove_tree("/data");
     for (int i = 0; i < 2; ++i) {
-        const auto failed = store->save(request(2));
+        const auto failed = store->save(sample_save(2));
         REQUIRE_FALSE(failed.has_value());
         CHECK(failed.error().what.find("/data is gone") != std::string::npos);
         CHECK_FALSE(store->probe().has_value());
@@ -170,7 +151,7 @@ TEST_CASE("a directory that was removed is missed; made again by hand, it is loc
 
     files.make_directory("/data");
     CHECK(store->probe().has_value());
-    const auto report = store->save(request(2));
+    const auto report = store->save(sample_save(2));
     REQUIRE(report.has_value());
     CHECK_FALSE(report->backup.empty());
     CHECK(count(files, "/data/backups/snapshot_") == 1);
@@ -182,10 +163,10 @@ TEST_CASE("a directory that was removed is missed; made again by hand, it is loc
 TEST_CASE("without changes, too, a directory made again gets the session") {
     SimFileSystem files;
     auto store = start(files);
-    REQUIRE(store->save(request(1)).has_value());
+    REQUIRE(store->save(sample_save(1)).has_value());
     files.remove_tree("/data");
     files.make_directory("/data");
-    const auto report = store->save(request(1));
+    const auto report = store->save(sample_save(1));
     REQUIRE(report.has_value());
     CHECK(says(report->warnings, "made anew"));
     CHECK(report->kind == SaveReport::Kind::Written);
@@ -196,39 +177,39 @@ TEST_CASE("without changes, too, a directory made again gets the session") {
 TEST_CASE("a directory made again that another snapshotter has taken is left to that one") {
     SimFileSystem files;
     const auto store = start(files);
-    REQUIRE(store->save(request(1)).has_value());
+    REQUIRE(store->save(sample_save(1)).has_value());
     files.remove_tree("/data");
     files.make_directory("/data");
     const auto other = start(files);
-    const auto failed = store->save(request(2));
+    const auto failed = store->save(sample_save(2));
     REQUIRE_FALSE(failed.has_value());
     CHECK(failed.error().what.find("another snapshotter") != std::string::npos);
     CHECK_FALSE(files.contents(kSession).has_value());
-    CHECK(other->save(request(3)).has_value());
+    CHECK(other->save(sample_save(3)).has_value());
 }
 
 TEST_CASE("below an unmounted volume nothing is written; mounted again, it goes on") {
     SimFileSystem files;
     auto store = start(files);
-    REQUIRE(store->save(request(1)).has_value());
+    REQUIRE(store->save(sample_save(1)).has_value());
     files.set_device(2);
     const std::uint64_t before = files.operations();
-    const auto failed = store->save(request(2));
+    const auto failed = store->save(sample_save(2));
     REQUIRE_FALSE(failed.has_value());
     CHECK(failed.error().what.find("mount it again") != std::string::npos);
     CHECK(files.operations() == before);
     files.set_device(1);
-    CHECK(store->save(request(2)).has_value());
+    CHECK(store->save(sample_save(2)).has_value());
 }
 
 TEST_CASE("a clock that is set back makes no save fail and lets no newer state be lost") {
     SimFileSystem files;
     auto store = start(files);
-    SaveRequest later = request(1);
+    SaveRequest later = sample_save(1);
     later.now = at(7200);
     REQUIRE(store->save(later).has_value());
     for (std::uint64_t step = 2; step < 6; ++step) {
-        const auto report = store->save(request(step));
+        const auto report = store->save(sample_save(step));
         REQUIRE(report.has_value());
         CHECK(report->warnings.empty());
         CHECK_FALSE(report->backup.empty());
@@ -242,7 +223,7 @@ TEST_CASE("what was saved is read again, and the metadata say when") {
     SimFileSystem files;
     auto store = start(files);
     CHECK(store->check(at(1))->good.empty());
-    REQUIRE(store->save(request(1)).has_value());
+    REQUIRE(store->save(sample_save(1)).has_value());
     const auto report = store->check(at(500));
     REQUIRE(report.has_value());
     CHECK(report->good.size() == 2);
@@ -258,7 +239,7 @@ TEST_CASE("what was saved is read again, and the metadata say when") {
 TEST_CASE("a session file that rots is found, kept apart, and written anew by the next save") {
     SimFileSystem files;
     auto store = start(files);
-    REQUIRE(store->save(request(1)).has_value());
+    REQUIRE(store->save(sample_save(1)).has_value());
     std::string rotten = *files.contents(kSession);
     rotten[rotten.size() / 2] ^= 1;
     files.rot(kSession, rotten);
@@ -267,7 +248,7 @@ TEST_CASE("a session file that rots is found, kept apart, and written anew by th
     REQUIRE(report->damage.size() == 1);
     CHECK(report->good.size() == 1);  // the backup
     CHECK(count(files, "/data/quarantine/session_snapshot.damaged") == 1);
-    const auto saved = store->save(request(1));
+    const auto saved = store->save(sample_save(1));
     REQUIRE(saved.has_value());
     CHECK(saved->kind == SaveReport::Kind::Written);
     store.reset();
@@ -277,7 +258,7 @@ TEST_CASE("a session file that rots is found, kept apart, and written anew by th
 TEST_CASE("a backup that rots is found, kept apart, and made anew by the next save") {
     SimFileSystem files;
     auto store = start(files);
-    const auto first = store->save(request(1));
+    const auto first = store->save(sample_save(1));
     REQUIRE(first.has_value());
     const std::string backup = "/data/backups/" + first->backup;
     files.rot(backup, "rotten");
@@ -285,7 +266,7 @@ TEST_CASE("a backup that rots is found, kept apart, and made anew by the next sa
     REQUIRE(report.has_value());
     CHECK(says(report->damage, first->backup));
     CHECK_FALSE(files.contents(backup).has_value());
-    const auto saved = store->save(request(1));
+    const auto saved = store->save(sample_save(1));
     REQUIRE(saved.has_value());
     CHECK_FALSE(saved->backup.empty());
 }
@@ -293,14 +274,14 @@ TEST_CASE("a backup that rots is found, kept apart, and made anew by the next sa
 TEST_CASE("the broker's digest is compared with what is saved") {
     SimFileSystem files;
     const auto store = start(files);
-    SaveRequest agreed = request(1);
-    agreed.broker_digest = sample_graph(3, 1).digest();
+    SaveRequest agreed = sample_save(1);
+    agreed.broker_digest = sample_save(1).graph.digest();
     const auto good = store->save(agreed);
     REQUIRE(good.has_value());
     CHECK(good->as_the_broker);
     CHECK(good->warnings.empty());
-    SaveRequest other = request(2);
-    other.broker_digest = sample_graph(3, 1).digest();
+    SaveRequest other = sample_save(2);
+    other.broker_digest = sample_save(1).graph.digest();
     const auto differs = store->save(other);
     REQUIRE(differs.has_value());
     CHECK_FALSE(differs->as_the_broker);
@@ -312,7 +293,7 @@ TEST_CASE("how far it is, is told from beginning to end") {
     auto store = start(files);
     std::vector<SaveProgress> told;
     store->tell_progress([&](const SaveProgress& progress) { told.push_back(progress); });
-    REQUIRE(store->save(request(1)).has_value());
+    REQUIRE(store->save(sample_save(1)).has_value());
     const auto has = [&](SaveProgress::Stage stage) {
         return std::any_of(told.begin(), told.end(), [&](const SaveProgress& one) {
             return one.stage == stage && one.total > 0 && one.done <= one.total;

@@ -7,15 +7,15 @@
 #include "tests/support/graph_gen.h"
 #include "tests/support/sample_history.h"
 #include "tests/support/sample_session.h"
+#include "tests/support/sample_store.h"
 #include "tests/support/sim_vfs.h"
 
 using namespace snapshotter;
 using namespace common;
+using support::kSession;
 using support::SampleHistory;
 
 namespace {
-
-constexpr const char* kSession = "/data/session_snapshot.db";
 
 struct Disk {
     support::SimFileSystem files;

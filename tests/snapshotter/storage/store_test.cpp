@@ -6,42 +6,29 @@
 
 #include "snapshotter/storage/file_names.h"
 #include "tests/support/sample_session.h"
+#include "tests/support/sample_store.h"
 #include "tests/support/sim_file_system.h"
 
 using namespace snapshotter;
 using namespace common;
+using support::at;
+using support::count;
+using support::kMetadata;
+using support::kSession;
 using support::sample_file;
 using support::sample_graph;
 using support::sample_stamp;
+using support::says;
 using support::SimFileSystem;
 using Kind = SaveReport::Kind;
 
 namespace {
 
-constexpr const char* kSession = "/data/session_snapshot.db";
-constexpr const char* kMetadata = "/data/session_metadata.json";
 constexpr Epoch kFresh{0xabc};
-
-WallTime at(int seconds) {
-    return WallTime{1'763'894'520'000 + seconds * 1000LL};
-}
 
 std::string backup_path(int seconds, int number = 1, bool pinned = false) {
     return "/data/backups/" +
            name_of(file_names::Backup{file_names::local_time(at(seconds)), number, pinned});
-}
-
-std::size_t count(const SimFileSystem& files, const std::string& prefix) {
-    const std::vector<std::string> paths = files.paths();
-    return static_cast<std::size_t>(
-        std::count_if(paths.begin(), paths.end(),
-                      [&](const std::string& path) { return path.starts_with(prefix); }));
-}
-
-bool says(const std::vector<std::string>& sentences, const std::string& part) {
-    return std::any_of(sentences.begin(), sentences.end(), [&](const std::string& sentence) {
-        return sentence.find(part) != std::string::npos;
-    });
 }
 
 struct Fixture {
