@@ -43,7 +43,6 @@ using common::feed::Frames;
 using namespace snapshotter;
 
 constexpr Millis kStep{20};
-constexpr Millis kStorm{12'000};
 constexpr Millis kSettleMax{120'000};
 constexpr Millis kQuiet{600};
 constexpr Millis kPruneEvery{2'000};
@@ -123,7 +122,7 @@ public:
         history_.age_max = chance(3) ? Millis{20'000} : std::chrono::hours(24 * 7);
         backups_max_ = 1 + below(4);
         save_interval_ = Millis{3'000 + static_cast<std::int64_t>(below(9'000))};
-        rarity_ = 1ULL << below(4);
+        rarity_ = 1ULL << below(3);
         queue_bytes_max_ = chance(4) ? 30'000 : 10'000'000;
     }
 
@@ -134,10 +133,10 @@ public:
         start_broker();
         ++outcome_.counts.runs;
         run_for(Millis{1'000});
-        for (int storm = 0; storm < 3 && !outcome_.failure; ++storm) {
-            say("storm " + std::to_string(storm));
+        for (std::uint64_t storms = 1 + below(3); storms > 0 && !outcome_.failure; --storms) {
+            say("storm");
             rough_ = true;
-            run_for(kStorm);
+            run_for(Millis{3'000} + up_to(6'000));
             settle();
             cut_all_power();
         }
@@ -493,13 +492,13 @@ private:
         if (event(&CrashOptions::kills, 1'200)) {
             die(side, Loss::Nothing);
         }
-        if (event(&CrashOptions::kills, 900)) {
+        if (event(&CrashOptions::kills, 400)) {
             arm(side, Loss::Nothing, 120);
         }
         if (event(&CrashOptions::power_cuts, 1'200)) {
             die(side, any_loss());
         }
-        if (event(&CrashOptions::power_cuts, 700)) {
+        if (event(&CrashOptions::power_cuts, 400)) {
             arm(side, any_loss(), 120);
         }
         if (event(&CrashOptions::lossy_link, 400)) {
