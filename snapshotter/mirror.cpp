@@ -194,6 +194,7 @@ void Mirror::catch_up_with_beat(Instant now, MirrorEffects& effects) {
             log_line(MirrorLog::Level::Error,
                      "The mirror's history is not the broker's at " + common::to_string(ours)));
         effects.emplace_back(WantSave{reasons::kMirrorError});
+        apart_ = true;
         lose_step(now, effects);
         return;
     }
@@ -206,6 +207,7 @@ void Mirror::catch_up_with_beat(Instant now, MirrorEffects& effects) {
         return;
     }
     in_step_ = true;
+    apart_ = false;
     if (beat_->state == feed::BrokerState::Stopped && !std::exchange(stopped_said_, true)) {
         effects.emplace_back(BrokerStopped{});
     }
@@ -313,6 +315,7 @@ void Mirror::on_verdict(feed::Verdict verdict, Instant now, MirrorEffects& effec
                 effects.emplace_back(
                     PinBackup{state_.graph.copy(), state_.holding(), verdict.reason});
             }
+            apart_ = apart_ || verdict.pin_first;
             tail_.reset();
             whole_.emplace(verdict.stream);
             break;
@@ -394,9 +397,16 @@ void Mirror::on_whole_piece(feed::Piece piece, Instant now, MirrorEffects& effec
     }
     common::Whole complete = std::move(**whole);
     whole_.reset();
+    const Position& theirs = complete.holding.position;
+    if (!distrusted_ && !apart_ && theirs.epoch == state_.position.epoch &&
+        theirs.seq < state_.position.seq) {
+        drain_early(now, effects);
+        return;
+    }
     state_ = State{common::Graph(std::move(complete.graph)), complete.holding.position,
                    std::move(complete.holding.lineage), complete.holding.last_mutation};
     distrusted_ = false;
+    apart_ = false;
     effects.emplace_back(
         Resynced{"the whole graph, " + std::to_string(state_.graph.size()) + " nodes"});
     effects.emplace_back(GraphReplaced{state_.position});

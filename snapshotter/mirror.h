@@ -8,8 +8,10 @@
 // verdict decides (Tail, Whole, Restore). Live records that come during a resync are kept (bounded
 // by limits::kEarlyRecordsBytesMax) and applied after it if they connect, else it asks again. A
 // whole graph is built beside the old one and swapped in when complete; until then `graph()` and
-// `holding()` are the last consistent state. Hello is said again every second while something is
-// wanted, and at once for a new epoch or a broker that comes back.
+// `holding()` are the last consistent state. One that is older than what records have led to
+// meanwhile is passed over, or what was called durable would be given up for it. Hello is said
+// again every second while something is wanted, and at once for a new epoch or a broker that comes
+// back.
 
 #include <cstdint>
 #include <deque>
@@ -131,6 +133,7 @@ private:
     std::string name_;
     State state_;
     bool distrusted_ = false;  // state_ is not to be gone on from
+    bool apart_ = false;       // it is no moment of the broker's history
 
     // The broker, as far as its beats tell.
     std::optional<common::feed::Beat> beat_;

@@ -1,6 +1,6 @@
 // Rule: a damaged file of the history gives the right session, an older one that it was, or a clear
-// refusal; never a wrong one, never a crash, never 'fresh'. With a whole history, damage to any other
-// file costs nothing. HOLDFAST_LONG=1 flips every byte, and cuts at every length.
+// refusal; never a wrong one, never a crash, never 'fresh'. With a whole history, damage to any
+// other file costs nothing. HOLDFAST_LONG=1 flips every byte, and cuts at every length.
 
 #include <doctest/doctest.h>
 

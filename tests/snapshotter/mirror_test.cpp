@@ -257,6 +257,43 @@ TEST_CASE("another history: what it holds is pinned first, then the whole graph 
     CHECK(saves[0].reason == "after_resync");
 }
 
+TEST_CASE("a whole graph that is older than what is here by now is passed over") {
+    Rig rig;
+    History history;
+    begin(rig, history);
+    // A second Hello was answered when the first one had brought what was missing.
+    rig.link(verdict(feed::Verdict::Kind::Whole, 4));
+    common::Whole whole = history.whole();
+    rig.hear(history.add(common::PutNode{node("b", 1)}));
+    rig.mirror.on_durable(history.position(), rig.effects);
+    rig.effects.clear();
+    rig.give_whole(std::move(whole), 4);
+    CHECK(rig.mirror.holding()->position == history.position());
+    CHECK(rig.mirror.graph().digest() == history.digest());
+    CHECK(rig.take<snapshotter::GraphReplaced>().empty());
+    rig.hear(history.add(common::PutNode{node("c", 1)}));
+    rig.hear(history.mark());
+    CHECK(rig.mirror.following());
+}
+
+TEST_CASE("where the chain disagrees, the whole graph is taken though it is older") {
+    Rig rig;
+    Rig other;
+    History ours;
+    History theirs;
+    begin(rig, ours);
+    begin(other, theirs);
+    common::Whole whole = theirs.whole();
+    rig.hear(ours.add(common::PutNode{node("b", 1)}));
+    theirs.add(common::PutNode{node("b", 2)});
+    rig.hear(theirs.beat());
+    CHECK_FALSE(rig.mirror.following());
+    rig.link(verdict(feed::Verdict::Kind::Whole, 4));
+    rig.give_whole(std::move(whole), 4);
+    CHECK(rig.take<snapshotter::GraphReplaced>().size() == 1);
+    CHECK(rig.mirror.graph().size() == 1);
+}
+
 TEST_CASE("a mark that disagrees: the last state is saved, the whole graph asked for") {
     Rig rig;
     History history;
