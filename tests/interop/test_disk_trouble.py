@@ -206,8 +206,8 @@ def test_directory_removed_while_a_client_edits(make_server, new_client, tmp_pat
     expected = alice.graph()
     server.snapshotter.kill9()
     server.broker.kill9()
-    alice.wait_exit()
     server.start()
+    alice.wait_exit()  # the new broker tells it to
     alice.join(server.port)
     assert values.differences(nobodys(expected), nobodys(alice.graph())) == ''
 
