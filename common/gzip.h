@@ -63,8 +63,8 @@ private:
     std::unique_ptr<State> state_;
 };
 
-// Blocks of bytes as zlib streams (RFC 1950), each by itself, at level 1. Keeps 500 KiB to work
-// with, which cost more to get than a small block takes: one of these is for many blocks.
+// Blocks of bytes as zlib streams (RFC 1950), each by itself, as fast as pays for its size. Keeps
+// 500 KiB to work with, which cost more to get than a small block takes: one is for many blocks.
 class ZlibBlocks {
 public:
     ZlibBlocks();

@@ -16,8 +16,8 @@ namespace {
 constexpr std::int64_t kAsTheyAre = 0;
 constexpr std::int64_t kZlib = 1;
 
-// Below, compressing costs more time than its bytes are worth: a record of 600 bytes takes 11 us,
-// and its half that is saved about as long on a disk that writes 80 MB/s, log and file.
+// Below, compressing gains too little to be worth another form. What larger ones cost:
+// docs/decisions/0005-gzip-by-igzip.md.
 constexpr std::size_t kCompressedFrom = 512;
 
 // An envelope and the chunks of one client message.
