@@ -101,8 +101,10 @@ bool is_last_save(const common::SessionStamp& stamp, const SessionClues& clues) 
     if (metadata && metadata->position == stamp.position && metadata->digest == stamp.digest) {
         return true;
     }
+    // When nobody had initialised a session, there was no file of it.
+    const bool told = metadata && metadata->initialised;
     return (saves.empty() || goes_on_from(stamp, saves.back().position)) &&
-           (!metadata || goes_on_from(stamp, metadata->position));
+           (!told || goes_on_from(stamp, metadata->position));
 }
 
 void sort_newest_first(std::vector<BackupHead>& backups) {

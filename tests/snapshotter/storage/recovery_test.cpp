@@ -33,6 +33,7 @@ SessionClues clues(std::int64_t modified, std::optional<Metadata> metadata,
 
 Metadata metadata(std::uint64_t seq) {
     Metadata result;
+    result.initialised = true;
     result.position = stamp(seq).position;
     result.digest = stamp(seq).digest;
     return result;
