@@ -212,7 +212,8 @@ Result<void> Store::save_metadata(const SaveRequest& request, const SessionStamp
     }
     metadata.backup = state_->backup;
     metadata.backup_digest = state_->backup_digest;
-    metadata.backup_modified_ns = state_->backup_modified_ns;
+    // Without a row of this file, the row of the same save written earlier has another time.
+    metadata.backup_modified_ns = report.in_history ? state_->backup_modified_ns : 0;
     metadata.version = options_.version;
     return write_metadata_file();
 }

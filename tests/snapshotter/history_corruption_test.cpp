@@ -83,7 +83,8 @@ void check(const Session& session, const std::string& path, const std::string& d
     REQUIRE(store.has_value());
     const auto recovered = (*store)->recover(WallTime{1'763'894'620'000}, Epoch{9});
     if (!recovered) {
-        CHECK(session.saved == Position{});
+        // In the number of the format: it may be one of a later version, which is refused.
+        CHECK((session.saved == Position{} || recovered.error().kind == ErrorKind::Unsupported));
         CHECK_FALSE(recovered.error().what.empty());
         return;
     }

@@ -51,6 +51,15 @@ TEST_CASE("the last save is the one of the last row, or the one before if that n
     CHECK_FALSE(is_last_save(stamp(9, 2), clues(90, std::nullopt, rows)));
 }
 
+TEST_CASE("metadata of an upload that was broken off say nothing about the first save") {
+    Metadata earlier = metadata(12);
+    earlier.initialised = false;
+    earlier.position.epoch = Epoch{6};
+    CHECK(is_last_save(stamp(9), clues(0, earlier, {})));
+    earlier.initialised = true;
+    CHECK_FALSE(is_last_save(stamp(9), clues(0, earlier, {})));
+}
+
 TEST_CASE("a backup of the last save that was copied over it is told from a directory that moved") {
     const std::vector rows{row(5, true, 50), row(9, true, 90)};
     Metadata last = metadata(9);

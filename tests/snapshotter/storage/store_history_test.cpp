@@ -99,6 +99,30 @@ struct Disk {
 
 }  // namespace
 
+TEST_CASE("a save that is written once more, without its row, is not taken for one put there") {
+    bool without_row = false;
+    for (std::uint64_t operation = 1; !without_row; ++operation) {
+        CAPTURE(operation);
+        REQUIRE(operation < 200);
+        Disk disk;
+        disk.start();
+        disk.write(disk.broker.begin(7, 4));
+        disk.files.erase("/data/backups/" + disk.save().backup);
+        disk.files.fail_at(disk.files.operations() + operation);
+        const auto report =
+            disk.store->save({disk.broker.copy(), disk.broker.stamp(), "auto-save", disk.now});
+        if (!report || report->in_history || report->backup.empty()) {
+            continue;
+        }
+        without_row = true;
+        disk.write(disk.broker.work(3, 1));
+        disk.files.crash(support::Loss::All);
+        const Recovered recovered = disk.start();
+        CHECK_FALSE(recovered.restored_by_hand);
+        CHECK(recovered.stamp.position == disk.broker.position());
+    }
+}
+
 TEST_CASE_FIXTURE(Disk, "the start is the last save and what came after it") {
     saved_and_changed();
     const Recovered recovered = start();
