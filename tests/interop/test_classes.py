@@ -50,3 +50,25 @@ def test_a_snapshotter_without_the_setting_says_so_and_saves_when_it_has_it(make
     server.snapshotter.environment['CLASSES'] = NAME
     server.snapshotter.start()
     server.wait_saved(alice)
+
+
+def test_a_broker_without_the_setting_serves_what_it_gets_back_and_refuses_edits_of_it(
+        make_server, new_client):
+    server = make_server(SAVE_INTERVAL=1, CLASSES=NAME).start()
+    alice = new_client('alice')
+    special, plain = alice.host(server.port, [CONTENT, {'plain': 0}])
+    server.wait_saved(alice)
+    expected = alice.graph()
+    alice.leave()
+    del server.broker.environment['CLASSES']
+    server.restart()
+    bob, carol = new_client('bob'), new_client('carol')
+    bob.join(server.port)
+    carol.join(server.port)
+    assert values.differences(expected, carol.graph()) == ''
+    carol.edit(special, {**CONTENT, 'plain': 2})
+    server.broker.wait_log(f'{NAME} is not allowed (the setting CLASSES names more)')
+    carol.edit(plain, {'plain': 0, 'new': 1})
+    bob.wait_graph(lambda graph: "'new'" in graph[plain][2], 'the edit of the plain node')
+    assert bob.graph()[special] == expected[special]
+    server.wait_saved(bob)
