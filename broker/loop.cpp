@@ -116,7 +116,7 @@ void Loop::take_signals(Instant now) {
         return;
     }
     write(Log::Level::Info, *signal + " received: shutting down");
-    shutdown_.emplace();
+    shutdown_ = Shutdown{};
     shutdown_->since = now;
     session_.stopping();
     listener_.stop_listening();
