@@ -77,7 +77,13 @@ private:
     bool process_and_close_socket(socket_t socket) override {
         BoundedStream stream(socket);
         bool closed = false;
-        const bool ok = process_request(stream, true, closed, nullptr);
+        const bool ok = [&](auto& self) {
+            if constexpr (requires { self.process_request(stream, true, closed, nullptr); }) {
+                return self.process_request(stream, true, closed, nullptr);
+            } else {  // newer versions of the library want both addresses as well
+                return self.process_request(stream, {}, 0, {}, 0, true, closed, nullptr);
+            }
+        }(*this);
         ::shutdown(socket, SHUT_RDWR);
         ::close(socket);
         return ok;
