@@ -98,6 +98,8 @@ struct Client {
     std::uint64_t done_command = 0;
     std::optional<common::Instant> settled_at;
     bool upload_ended = false;
+    // It has sent what only a client sends that has read DONE; or it has not uploaded at all.
+    bool done_read = true;
 
     bool present() const { return stage == Stage::Member && command_open && !expelled; }
     // Whether Delete and Right are for it: it has nodes, or is getting them.

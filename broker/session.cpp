@@ -27,6 +27,8 @@ constexpr Millis kAsks{2000};
 constexpr std::uint32_t kReconnectsMax = 10;
 constexpr Millis kReconnectsIn{10'000};
 constexpr Millis kStatesEvery{1000};
+// After so long an uploader has read the DONE that has arrived at its machine.
+constexpr Millis kDoneUnread{common::limits::kClientStallMsMax};
 // The uploader is ACTIVE and takes data so long after DONE has arrived at its machine.
 constexpr Millis kSettle{1000};
 constexpr Millis kMetadataEvery{1000};
@@ -200,6 +202,7 @@ bool Session::flutters(Client& client, Instant now) {
 }
 
 void Session::come_back(Client& client, Instant now, Effects& effects) {
+    const bool was_ghost = client.stage == Stage::Ghost;
     if (client.stage == Stage::Member && client.needs_repair && flutters(client, now)) {
         throw_out(client, "your connection was lost too often within seconds, join again", effects);
         leave(client, "connection lost too often", false, now, effects);
@@ -231,8 +234,12 @@ void Session::come_back(Client& client, Instant now, Effects& effects) {
     if (client.stage != Stage::Member || !client.needs_repair) {
         return;
     }
+    // What has arrived at its machine is lost with the connection when it was not read.
+    const bool may_lack_done = (was_ghost || client.lost_command) && !client.done_read &&
+                               client.settled_at &&
+                               client.lost_since - *client.settled_at < kDoneUnread;
     const bool syncs = client.phase == Phase::Catalog || client.phase == Phase::Syncing;
-    if (syncs || (client.lost_command && client.phase != Phase::Active)) {
+    if (syncs || may_lack_done || (client.lost_command && client.phase != Phase::Active)) {
         // What it asked for, or our answer, may be lost: it would wait for ever, or not be in the
         // state for what comes next.
         throw_out(client, "the connection was lost while you joined, join again", effects);
@@ -385,6 +392,7 @@ void Session::on_data(Client& from, common::Chunks chunks, Instant now, Effects&
         refuse(from, "an edit while there is no session", effects);
         return;
     }
+    from.done_read = true;
     const auto original = std::make_shared<const common::Chunks>(std::move(chunks));
     if (auto* edit = std::get_if<wire::Commit>(&*message)) {
         commit(from, std::move(*edit), original, now, effects);
@@ -406,8 +414,10 @@ void Session::on_command(Client& from, common::Chunks chunks, Instant now, Effec
     }
     const auto original = std::make_shared<const common::Chunks>(std::move(chunks));
     if (const auto* deletion = std::get_if<wire::Delete>(&message)) {
+        from.done_read = true;
         delete_node(from, *deletion, original, now, effects);
     } else if (const auto* rights = std::get_if<wire::Right>(&message)) {
+        from.done_read = true;
         right(from, *rights, original, now, effects);
     } else if (std::holds_alternative<wire::RequestCatalog>(message)) {
         send_catalog(from, now, effects);
@@ -725,6 +735,7 @@ void Session::login(Client& from, const wire::Auth& auth, Instant now, Effects& 
     from.owes_telling = false;
     from.detached_since.reset();
     from.needs_repair = false;
+    from.done_read = true;
     from.lost_command = false;
     from.lost_since = now;
     from.button_command = 0;
@@ -817,7 +828,6 @@ void Session::leave(Client& client, const std::string& reason, bool as_ghost, In
         client.lost_since = now;
     }
     client.detached_since.reset();
-    client.settled_at.reset();
     client.upload_ended = false;
     client.phase = can_return ? Phase::Active : Phase::Lobby;
     client.join_copy = {};

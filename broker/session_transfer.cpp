@@ -109,6 +109,7 @@ void Session::complete_upload(Client& from, Instant now, Effects& effects) {
     state_ = BrokerState::Active;
     from.phase = Phase::Settling;
     from.settled_at.reset();
+    from.done_read = false;
     from.upload_ended = false;
     from.outbox.command(wire::upload_state("DONE"), effects);
     from.done_command = from.outbox.commands_queued();
