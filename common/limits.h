@@ -12,9 +12,9 @@ constexpr std::size_t operator""_GiB(unsigned long long n) { return n << 30; }
 // clang-format on
 // Client messages. The largest chunk the framed reference server takes is 512 MiB.
 inline constexpr std::size_t kMessageBytesMax = 512_MiB;
-inline constexpr std::size_t kMessageChunksMax = 16;  // a Node has 5, the most of all
-inline constexpr std::size_t kMessageBytesMaxBeforeLogin = 64_KiB;
-inline constexpr std::size_t kIdentityBytesMax = 255;  // RFC 23
+inline constexpr std::size_t kMessageChunksMax = 16;                // a Node has 5, the most of all
+inline constexpr std::size_t kMessageBytesMaxBeforeLogin = 16_KiB;  // a login is some 300 bytes
+inline constexpr std::size_t kIdentityBytesMax = 255;               // RFC 23
 inline constexpr std::size_t kFramedIdentityBytesMax = 256;
 inline constexpr std::size_t kCommandBytesMax = 8_KiB;  // of ZMTP itself: READY, PING
 inline constexpr std::size_t kNodeIdBytesMax = 255;

@@ -480,7 +480,7 @@ TEST_CASE("the bound of a message is small before the login, and is raised on al
     f.until_events(1);
     stranger.say(long_frame(size));
     f.until_events(2);
-    CHECK(f.story().find("more than 65536 bytes") != std::string::npos);
+    CHECK(f.story().find("more than 16384 bytes") != std::string::npos);
 
     Client command(f.port(Channel::Command), "anna");
     f.until_events(1);

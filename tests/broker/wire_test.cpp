@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "common/limits.h"
 #include "common/pickle.h"
 
 namespace {
@@ -112,6 +113,18 @@ TEST_CASE("an Auth as the addon sends it") {
         CHECK(decoded.version == "0.9.10");
     }
     CHECK_FALSE(auth(Value::integer(1)).has_value());
+}
+
+TEST_CASE("a login with a page of passwords fits four times in what a stranger may send") {
+    const std::string name(common::limits::kUserNameBytesMax, 'n');
+    const std::string password(1'500, 'p');
+    const Chunks chunks = command(Type::Auth, Value::dict({{text("AUTH_TYPE"), text("ADMIN")},
+                                                           {text("AUTH_ID"), text(name)},
+                                                           {text("S_PWD"), text(password)},
+                                                           {text("A_PWD"), text(password)},
+                                                           {text("VERSION"), text("0.9.10")}}));
+    CHECK(accepted(chunks));
+    CHECK(4 * common::total_size(chunks) < common::limits::kMessageBytesMaxBeforeLogin);
 }
 
 TEST_CASE("states of clients have the shape that clients read") {
