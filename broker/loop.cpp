@@ -74,7 +74,8 @@ Loop::Loop(const common::Settings& settings, common::Log& log, common::io::Signa
       http_(http),
       publisher_(common::limits::kRingBytesMax),
       resync_(publisher_, settings.snapshotters),
-      session_(session_options(settings)) {}
+      session_(session_options(settings)),
+      packets_(common::io::random_id()) {}
 
 common::Result<Loop::End> Loop::run() {
     started_ = common::io::instant_now();
@@ -102,6 +103,8 @@ void Loop::turn(Instant now) {
     take_link(now);
     take_clients(now);
     tick(now);
+    // First: what a client has seen has left for the snapshotter.
+    flush_feed();
     listener_.flush(now);
     report_arrived(now);
     look_at_durability(now);
@@ -139,7 +142,6 @@ void Loop::take_link(Instant now) {
         if (frames.empty()) {
             continue;
         }
-        feed_bytes_unheard_ = 0;
         const PeerId peer(frames.front().view());
         frames.erase(frames.begin());
         auto message = common::feed::decode_link(frames);
@@ -340,23 +342,28 @@ void Loop::start_fresh(Instant now) {
 }
 
 void Loop::send_record(const common::feed::Frames& record) {
-    // A snapshotter speaks every second. For one that is frozen libzmq would keep records without
-    // end; what it misses it sees by the numbers, and asks for a tail when it is back.
-    if (feed_bytes_unheard_ > common::limits::kFeedBytesUnheardMax) {
-        return;
+    packets_.add(record, full_packets_);
+    for (common::feed::Packet& packet : full_packets_) {
+        feed_send(std::move(packet));
     }
-    feed_bytes_unheard_ += common::total_size(record);
-    feed_send(common::feed::LiveRecord{record});
+    full_packets_.clear();
+}
+
+void Loop::flush_feed() {
+    if (auto packet = packets_.flush()) {
+        feed_send(std::move(*packet));
+    }
 }
 
 void Loop::feed_send(const common::feed::FeedMessage& message) {
-    // What PUB drops is no error either: it shows by the numbers.
+    // What PUB drops is no error: it shows by the numbers, and is asked for through the link.
     if (const auto sent = feed_.send(common::feed::encode(message)); !sent) {
         write(Log::Level::Error, "Feed: " + sent.error().what);
     }
 }
 
 void Loop::send_beat(bool with_digest) {
+    flush_feed();
     common::feed::Beat beat{publisher_.position(), session_.state(), std::nullopt};
     if (with_digest) {
         beat.digest = session_.graph().digest();
@@ -464,6 +471,7 @@ std::optional<Loop::End> Loop::continue_shutdown(Instant now) {
         session_.stop("the server is shutting down; your work is kept, join again later", now,
                       effects_);
         perform(now);
+        flush_feed();
         listener_.flush(now);
         shutdown_->step = Shutdown::Step::Confirming;
         shutdown_->since = now;

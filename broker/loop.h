@@ -14,6 +14,7 @@
 #include "broker/resync.h"
 #include "broker/session.h"
 #include "common/config.h"
+#include "common/feed_stream.h"
 #include "common/io/http_server.h"
 #include "common/io/signals.h"
 #include "common/io/zmq_socket.h"
@@ -61,6 +62,7 @@ private:
     void restore(RestoredGraph restored, common::Instant now);
     void start_fresh(common::Instant now);
     void send_record(const common::feed::Frames& record);
+    void flush_feed();
     void feed_send(const common::feed::FeedMessage& message);
     void send_beat(bool with_digest);
     void report_arrived(common::Instant now);
@@ -104,7 +106,8 @@ private:
     common::LogLimiter limiter_;
     std::array<std::array<bool, kVisitors>, kGenerations> hinted_{};
     std::uint64_t link_refused_ = 0;
-    std::size_t feed_bytes_unheard_ = 0;  // sent since the last word of a snapshotter
+    common::feed::PacketWriter packets_;  // records that have not left
+    std::vector<common::feed::Packet> full_packets_;
     std::optional<Shutdown> shutdown_;
     std::optional<End> end_;
 };

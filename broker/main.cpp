@@ -26,9 +26,6 @@ using common::Result;
 constexpr int kFailed = 1;
 constexpr int kNotSaved = 4;
 
-// Messages. In bytes the feed is bounded by what shares the ring's memory.
-constexpr int kFeedMessagesMax = 20'000;
-
 Result<void> listen(broker::Listener& listener, const common::Settings& settings) {
     const std::uint16_t port = settings.port;
     if (settings.zmtp_clients) {
@@ -83,7 +80,7 @@ Result<broker::Loop::End> run(const common::Settings& settings, common::Log& log
 
     common::io::ZmqContext context;
     common::io::ZmqOptions feed_options;
-    feed_options.send_messages_max = kFeedMessagesMax;
+    feed_options.send_messages_max = static_cast<int>(common::limits::kFeedPacketsMax);
     feed_options.linger = common::Millis{1000};
     const auto feed =
         TRY(common::io::ZmqSocket::open(context, common::io::ZmqKind::Pub, feed_options));

@@ -34,6 +34,7 @@ enum class Number : std::uint64_t {
     SetMetadata = 10,
     RecordsEnd = 20,  // below: records
     Beat = 20,
+    Packet = 21,
     Hello = 30,
     Verdict = 31,
     Pull = 32,
@@ -127,10 +128,14 @@ private:
     Packer packer_;
 };
 
+std::uint64_t version_of(Number number) {
+    return number < Number::RecordsEnd ? kRecordVersion : kVersion;
+}
+
 template <typename... Fields>
 Bytes envelope(Number number, const Fields&... fields) {
     Text text;
-    Pack(text).array(number, std::uint64_t{kVersion}, fields...);
+    Pack(text).array(number, version_of(number), fields...);
     return Bytes(std::move(text.bytes));
 }
 
@@ -367,10 +372,11 @@ Result<Envelope> open(const Frames& frames) {
     envelope.number = static_cast<Number>(reader.u64());
     const std::uint64_t version = reader.u64();
     TRY(source.end());
-    if (version != kVersion) {
+    const std::uint64_t ours = version_of(envelope.number);
+    if (version != ours) {
         return fail(ErrorKind::Unsupported,
                     "the other side speaks version " + std::to_string(version) +
-                        " of the feed, this program version " + std::to_string(kVersion) +
+                        " of the feed, this program version " + std::to_string(ours) +
                         ": run the same release on both sides");
     }
     envelope.fields = {whole.via.array.ptr + 2, whole.via.array.size - 2};
@@ -509,7 +515,9 @@ struct EncodeFeed {
     Frames operator()(const Beat& m) const {
         return {envelope(Number::Beat, m.position, m.state, m.digest)};
     }
-    Frames operator()(const LiveRecord& m) const { return m.frames; }
+    Frames operator()(const Packet& m) const {
+        return {envelope(Number::Packet, m.number, m.continued), m.payload};
+    }
 };
 
 Frames encode_piece(const Piece& piece) {
@@ -561,6 +569,14 @@ Beat read_beat(Reader& fields) {
         fields.u64_below(static_cast<std::uint64_t>(BrokerState::Stopped) + 1));
     beat.digest = fields.optional_hash();
     return beat;
+}
+
+Packet read_packet(Reader& fields) {
+    Packet packet;
+    packet.number = fields.u64();
+    packet.continued = fields.u64();
+    packet.payload = fields.source().frame();
+    return packet;
 }
 
 Hello read_hello(Reader& fields) {
@@ -717,8 +733,8 @@ Frames encode(const FeedMessage& message) {
 
 Result<FeedMessage> decode_feed(const Frames& frames) {
     const Envelope envelope = TRY(open(frames));
-    if (envelope.number < Number::RecordsEnd) {
-        return LiveRecord{frames};
+    if (envelope.number == Number::Packet) {
+        return decode_all<FeedMessage>(envelope, frames, read_packet);
     }
     if (envelope.number != Number::Beat) {
         return tl::unexpected<Error>(unknown("feed", envelope.number));

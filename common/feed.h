@@ -18,7 +18,8 @@
 
 namespace common::feed {
 
-inline constexpr int kVersion = 1;
+inline constexpr int kVersion = 2;        // of feed and link
+inline constexpr int kRecordVersion = 1;  // of records, which are kept in histories
 
 // ---- Records -------------------------------------------------------------------------------
 
@@ -51,12 +52,14 @@ struct Beat {
     std::optional<Hash128> digest;  // a mark: Graph::digest() at this position
 };
 
-// A live record; frames as encode_record made them.
-struct LiveRecord {
-    Frames frames;
+// Records, packed: common/feed_stream.h.
+struct Packet {
+    std::uint64_t number = 0;     // one more than that of the packet before
+    std::uint64_t continued = 0;  // so many bytes of `payload` end a record begun in earlier ones
+    Bytes payload;
 };
 
-using FeedMessage = std::variant<Beat, LiveRecord>;
+using FeedMessage = std::variant<Beat, Packet>;
 Frames encode(const FeedMessage& message);
 Result<FeedMessage> decode_feed(const Frames& frames);
 

@@ -54,8 +54,12 @@ inline constexpr std::size_t kHistoryGroupRecordsMax = 5'000;
 
 // Feed and link.
 inline constexpr std::size_t kRingBytesMax = 256_MiB;  // recent records a TAIL can be cut from
-// PUB counts messages, not bytes: so much goes out without a word from any snapshotter, then none.
-inline constexpr std::size_t kFeedBytesUnheardMax = 256_MiB;
+// PUB counts messages, not bytes. So many packets may wait for one snapshotter, what is over it is
+// dropped: together they bound in bytes what is held for one that is frozen.
+inline constexpr std::size_t kFeedPacketBytesMax = 64_KiB;
+inline constexpr std::size_t kFeedPacketsMax = 4'096;
+inline constexpr std::size_t kRecordBytesMax = 1_GiB;  // a client's message, and its envelope
+inline constexpr std::size_t kRecordFramesMax = kMessageChunksMax;
 inline constexpr std::size_t kEarlyRecordsBytesMax = 64_MiB;  // live records kept during a resync
 inline constexpr std::size_t kWholePieceBytes = 1_MiB;  // about; a piece holds at least a node
 inline constexpr std::size_t kPieceItemsMax = 2'000;    // nodes or records of a piece
@@ -74,6 +78,9 @@ inline constexpr std::size_t kHttpThreads = 4;
 
 static_assert(kHistoryGroupBytesMax < kHistoryWaitingBytesMax);
 static_assert(kMessageBytesMaxBeforeLogin < kMessageBytesMax);
+static_assert(kMessageBytesMax < kRecordBytesMax);
+static_assert(kFeedPacketBytesMax * kFeedPacketsMax <= kRingBytesMax,
+              "what the feed drops can come as a tail");
 static_assert(kBrokerLostMs >= 4 * kBeatMs, "a beat or two may be late");
 
 }  // namespace common::limits

@@ -23,6 +23,8 @@ namespace {
 // The mirror's clock: well under limits::kBrokerLostMs.
 constexpr Millis kTickMax{100};
 constexpr Millis kHealthEvery{200};
+// About 2 MiB of records, or beats.
+constexpr std::size_t kPacketsPerTurn = 32;
 constexpr Millis kOutboxKeeps{1'000};
 constexpr Millis kErrorEvery{60'000};
 // A reason may hold the names of many users.
@@ -71,7 +73,7 @@ int Loop::run() {
     }
     MirrorEffects effects;
     parts_.mirror.on_shutdown(effects);
-    perform_all(std::move(effects), common::io::instant_now());
+    perform_all(effects, common::io::instant_now());
     return exit_code_;
 }
 
@@ -95,7 +97,7 @@ bool Loop::turn() {
     receive_history(now);
     MirrorEffects effects;
     parts_.mirror.on_tick(now, effects);
-    perform_all(std::move(effects), now);
+    perform_all(effects, now);
 
     if (stopping_.start_save(now)) {
         parts_.schedule.request(reasons::kShutdown);
@@ -133,7 +135,7 @@ bool Loop::wait() {
 }
 
 void Loop::receive_feed(Instant now) {
-    for (std::size_t i = 0; i < common::limits::kMessagesPerTurnMax; ++i) {
+    for (std::size_t i = 0; i < kPacketsPerTurn; ++i) {
         auto received = parts_.feed.receive();
         if (!received) {
             count_malformed("feed: " + received.error().what);
@@ -145,11 +147,25 @@ void Loop::receive_feed(Instant now) {
         const auto message = common::feed::decode_feed(**received);
         if (!message) {
             count_malformed("feed: " + message.error().what);
-            continue;
+        } else if (const auto* packet = std::get_if<common::feed::Packet>(&*message)) {
+            receive_records(*packet, now);
+        } else {
+            MirrorEffects effects;
+            parts_.mirror.on_beat(std::get<common::feed::Beat>(*message), now, effects);
+            perform_all(effects, now);
         }
-        MirrorEffects effects;
-        parts_.mirror.on_feed(*message, std::move(**received), now, effects);
-        perform_all(std::move(effects), now);
+    }
+}
+
+void Loop::receive_records(const common::feed::Packet& packet, Instant now) {
+    std::vector<common::feed::Frames> records;
+    if (const auto read = packets_.read(packet, records); !read) {
+        count_malformed("feed: " + read.error().what);
+    }
+    MirrorEffects effects;
+    for (common::feed::Frames& record : records) {
+        parts_.mirror.on_record(std::move(record), now, effects);
+        perform_all(effects, now);
     }
 }
 
@@ -170,7 +186,7 @@ void Loop::receive_link(Instant now) {
         }
         MirrorEffects effects;
         parts_.mirror.on_link(std::move(*message), now, effects);
-        perform_all(std::move(effects), now);
+        perform_all(effects, now);
     }
 }
 
@@ -206,7 +222,7 @@ void Loop::receive_history(Instant now) {
     if (report.durable) {
         MirrorEffects effects;
         parts_.mirror.on_durable(*report.durable, effects);
-        perform_all(std::move(effects), now);
+        perform_all(effects, now);
     }
     if (report.wants_save) {
         parts_.log.error(
@@ -270,7 +286,7 @@ void Loop::on_save_done(const SaveDone& done, Instant now) {
     status_.save_failures = parts_.schedule.failures();
     ++status_.saves_failed;
     stopping_.on_save_failed(now);
-    perform_all(std::move(effects), now);
+    perform_all(effects, now);
 }
 
 void Loop::on_saved(const SaveReport& report, Instant now) {
@@ -322,7 +338,7 @@ void Loop::on_saved(const SaveReport& report, Instant now) {
                                      .file_bytes = report.file_bytes,
                                      .took_ms = report.took.total,
                                      .position = report.position};
-    perform_all(std::move(effects), now);
+    perform_all(effects, now);
 }
 
 void Loop::on_check_done(const CheckDone& done) {
@@ -395,10 +411,11 @@ void Loop::look_after_saves(Instant now) {
     }
 }
 
-void Loop::perform_all(MirrorEffects effects, Instant now) {
+void Loop::perform_all(MirrorEffects& effects, Instant now) {
     for (MirrorEffect& effect : effects) {
         std::visit([&](auto& one) { perform(std::move(one), now); }, effect);
     }
+    effects.clear();
 }
 
 void Loop::perform(SendLink effect, Instant now) {

@@ -6,6 +6,7 @@
 #include <deque>
 #include <string>
 
+#include "common/feed_stream.h"
 #include "common/ids.h"
 #include "common/io/http_server.h"
 #include "common/io/signals.h"
@@ -55,6 +56,7 @@ private:
     bool turn();  // false: it is over
     bool wait();
     void receive_feed(common::Instant now);
+    void receive_records(const common::feed::Packet& packet, common::Instant now);
     void receive_link(common::Instant now);
     void receive_done(common::Instant now);
     void receive_history(common::Instant now);
@@ -70,7 +72,7 @@ private:
     void on_saved(const SaveReport& report, common::Instant now);
 
     // Each takes one kind of effect of the mirror.
-    void perform_all(MirrorEffects effects, common::Instant now);
+    void perform_all(MirrorEffects& effects, common::Instant now);
     void perform(SendLink effect, common::Instant now);
     void perform(AppliedRecord effect, common::Instant now);
     void perform(GraphReplaced effect, common::Instant now);
@@ -87,6 +89,7 @@ private:
     SaveRequest save_request(const std::string& reason);
 
     LoopParts parts_;
+    common::feed::PacketReader packets_;
     Stopping stopping_;
     Trouble trouble_;
     ProgressLog progress_log_;

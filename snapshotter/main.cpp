@@ -36,9 +36,9 @@ using common::Result;
 using common::Settings;
 using namespace snapshotter;
 
-// A burst that the mirror has not taken yet, in messages; what is over it is lost on the feed and
-// comes by the link.
-constexpr int kFeedMessagesMax = 20'000;
+// A burst that the mirror has not taken yet; what is over it is lost on the feed and comes by the
+// link.
+constexpr int kFeedMessagesMax = static_cast<int>(common::limits::kFeedPacketsMax);
 // For the last words to the broker.
 constexpr common::Millis kLinkLinger{1'000};
 

@@ -80,15 +80,9 @@ std::uint64_t Mirror::lag() const {
 
 // ---- The feed ----------------------------------------------------------------------------------
 
-void Mirror::on_feed(const feed::FeedMessage& message, feed::Frames, Instant now,
-                     MirrorEffects& effects) {
-    if (const auto* beat = std::get_if<feed::Beat>(&message)) {
-        on_beat(*beat, now, effects);
-        return;
-    }
-    const feed::Frames& frames = std::get<feed::LiveRecord>(message).frames;
+void Mirror::on_record(feed::Frames frames, Instant now, MirrorEffects& effects) {
     if (distrusted_) {
-        keep_early(frames);
+        keep_early(std::move(frames));
         return;
     }
     switch (take_record(state_, frames, effects)) {
@@ -98,7 +92,7 @@ void Mirror::on_feed(const feed::FeedMessage& message, feed::Frames, Instant now
         case Fit::Known:
             break;
         case Fit::Gap:
-            keep_early(frames);
+            keep_early(std::move(frames));
             if (!streaming()) {
                 lose_step(now, effects);
             }
@@ -109,7 +103,7 @@ void Mirror::on_feed(const feed::FeedMessage& message, feed::Frames, Instant now
     }
 }
 
-Mirror::Fit Mirror::take_record(State& state, const feed::Frames& frames, MirrorEffects& effects) {
+Mirror::Fit Mirror::take_record(State& state, feed::Frames& frames, MirrorEffects& effects) {
     const auto record = feed::decode_record(frames);
     if (!record) {
         effects.emplace_back(
@@ -143,7 +137,7 @@ Mirror::Fit Mirror::take_record(State& state, const feed::Frames& frames, Mirror
     if (common::is_work(record->mutation)) {
         state.last_mutation = record->time;
     }
-    effects.emplace_back(AppliedRecord{*record, frames, state.position});
+    effects.emplace_back(AppliedRecord{std::move(*record), std::move(frames), state.position});
     return Fit::Applied;
 }
 
@@ -257,7 +251,7 @@ void Mirror::keep_early(feed::Frames frames) {
 }
 
 void Mirror::drain_early(Instant now, MirrorEffects& effects) {
-    for (const feed::Frames& frames : std::exchange(early_, {})) {
+    for (feed::Frames& frames : std::exchange(early_, {})) {
         if (take_record(state_, frames, effects) == Fit::Failed) {
             early_bytes_ = 0;
             distrust_self("a record of the broker cannot be applied", now, effects);
@@ -349,7 +343,7 @@ void Mirror::on_tail_piece(feed::Piece piece, Instant now, MirrorEffects& effect
         return;
     }
     State& state = tail_->beside ? *tail_->beside : state_;
-    for (const feed::Frames& frames : piece.records) {
+    for (feed::Frames& frames : piece.records) {
         const Fit fit = take_record(state, frames, effects);
         if (fit == Fit::Failed && !tail_->beside) {
             distrust_self("a record of the broker cannot be applied", now, effects);

@@ -74,8 +74,9 @@ public:
     // `stored`: what the data directory held, if anything.
     Mirror(std::uint64_t snapshotter, std::string name, std::optional<common::Whole> stored);
 
-    void on_feed(const common::feed::FeedMessage& message, common::feed::Frames frames,
-                 common::Instant now, MirrorEffects& effects);
+    // What comes on the feed: beats, and records as encode_record made them.
+    void on_beat(const common::feed::Beat& beat, common::Instant now, MirrorEffects& effects);
+    void on_record(common::feed::Frames frames, common::Instant now, MirrorEffects& effects);
     void on_link(common::feed::LinkMessage message, common::Instant now, MirrorEffects& effects);
     void on_tick(common::Instant now, MirrorEffects& effects);
     // The history is on disk up to `position`, or a save of it is. It is called durable unless our
@@ -114,12 +115,12 @@ private:
     enum class Fit { Applied, Known, Gap, Failed };
 
     void say_hello(common::Instant now, MirrorEffects& effects);
-    void on_beat(const common::feed::Beat& beat, common::Instant now, MirrorEffects& effects);
     void on_verdict(common::feed::Verdict verdict, common::Instant now, MirrorEffects& effects);
     void on_piece(common::feed::Piece piece, common::Instant now, MirrorEffects& effects);
     void on_tail_piece(common::feed::Piece piece, common::Instant now, MirrorEffects& effects);
     void on_whole_piece(common::feed::Piece piece, common::Instant now, MirrorEffects& effects);
-    Fit take_record(State& state, const common::feed::Frames& frames, MirrorEffects& effects);
+    // Applied, it has gone into the effect, else `frames` are as they were.
+    Fit take_record(State& state, common::feed::Frames& frames, MirrorEffects& effects);
     void keep_early(common::feed::Frames frames);
     void drain_early(common::Instant now, MirrorEffects& effects);
     // Something is missing: no longer in step, and no stream is believed any more.

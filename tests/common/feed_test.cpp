@@ -92,7 +92,7 @@ std::vector<feed::LinkMessage> links() {
 std::vector<feed::FeedMessage> feeds() {
     return {feed::Beat{position_of(1), feed::BrokerState::Stopped, hash_of(2)},
             feed::Beat{{}, feed::BrokerState::Restoring, std::nullopt},
-            feed::LiveRecord{record_of(support::make_patch("id", {}, 2))}};
+            feed::Packet{~0ULL, 3, Bytes(std::string("payload"))}, feed::Packet{}};
 }
 
 // Every message there is, as frames.
@@ -319,16 +319,15 @@ TEST_CASE("a length that is not there takes no memory") {
 }
 
 TEST_CASE("another version is refused in words") {
-    const Frames frames = {bytes_of({0x92, 0x06, 0x02})};
-    for (const Error& error :
-         {feed::decode_record(frames).error(), feed::decode_feed(frames).error(),
-          feed::decode_link(frames).error()}) {
+    for (const Error& error : {feed::decode_record({bytes_of({0x92, 0x06, 0x02})}).error(),
+                               feed::decode_feed({bytes_of({0x92, 0x14, 0x01})}).error(),
+                               feed::decode_link({bytes_of({0x92, 0x1E, 0x03})}).error()}) {
         CHECK(error.kind == ErrorKind::Unsupported);
-        CHECK(error.what.find("version 2") != std::string::npos);
+        CHECK(error.what.find("the other side speaks version") != std::string::npos);
     }
-    CHECK(feed::decode_link({bytes_of({0x92, 0x63, 0x01})}).error().kind == ErrorKind::Unsupported);
-    CHECK(feed::decode_feed({bytes_of({0x92, 0x63, 0x01})}).error().kind == ErrorKind::Unsupported);
-    CHECK(feed::decode_record({bytes_of({0x92, 0x63, 0x01})}).error().kind ==
+    CHECK(feed::decode_link({bytes_of({0x92, 0x63, 0x02})}).error().kind == ErrorKind::Unsupported);
+    CHECK(feed::decode_feed({bytes_of({0x92, 0x63, 0x02})}).error().kind == ErrorKind::Unsupported);
+    CHECK(feed::decode_record({bytes_of({0x92, 0x63, 0x02})}).error().kind ==
           ErrorKind::BadInput);  // fields are missing, before the number matters
 }
 

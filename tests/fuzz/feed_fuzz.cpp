@@ -1,6 +1,6 @@
 // What must hold: any frames are refused, or decode to a message that encodes to frames which
 // decode again to the same frames; nothing else happens (no crash, no leak, no memory by the word
-// of a length).
+// of a length). What is read of packets, packed again, is read again.
 //
 // The input is frames: for each a 32-bit little endian length and its bytes; the last takes what is
 // left. clang: -fsanitize=fuzzer; g++: tests/fuzz/replay_main.cpp.
@@ -9,7 +9,8 @@
 #include <cstdint>
 #include <string_view>
 
-#include "common/feed.h"
+#include "common/feed_stream.h"
+#include "common/limits.h"
 #include "common/verify.h"
 
 namespace {
@@ -46,6 +47,34 @@ void check(const Frames& frames, const Decode& decode, const Encode& encode) {
     VERIFY(encode(*again) == once);
 }
 
+// The frames as payloads of packets that follow each other, once lost and once not.
+void check_packets(const Frames& payloads) {
+    common::feed::PacketReader reader;
+    std::vector<Frames> records;
+    std::uint64_t number = 0;
+    for (const Bytes& payload : payloads) {
+        const auto first = payload.empty() ? '\0' : payload.view().front();
+        const std::uint64_t continued = static_cast<unsigned char>(first) % 32U;
+        static_cast<void>(reader.read({number, continued, payload}, records));
+        number += payload.size() % 7 == 0 ? 2U : 1U;
+    }
+    common::feed::PacketWriter writer(number);
+    std::vector<common::feed::Packet> packets;
+    for (const Frames& record : records) {
+        writer.add(record, packets);
+    }
+    if (const auto last = writer.flush()) {
+        packets.push_back(*last);
+    }
+    common::feed::PacketReader other;
+    std::vector<Frames> again;
+    for (const common::feed::Packet& packet : packets) {
+        VERIFY(packet.payload.size() <= common::limits::kFeedPacketBytesMax);
+        VERIFY(other.read(packet, again).has_value());
+    }
+    VERIFY(again == records);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -54,5 +83,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     check(frames, decode_record, encode_record);
     check(frames, decode_feed, [](const FeedMessage& message) { return encode(message); });
     check(frames, decode_link, [](const LinkMessage& message) { return encode(message); });
+    check_packets(frames);
     return 0;
 }

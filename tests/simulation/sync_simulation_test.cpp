@@ -12,7 +12,7 @@
 #include <memory>
 #include <random>
 
-#include "common/feed.h"
+#include "common/feed_stream.h"
 #include "common/graph.h"
 #include "snapshotter/mirror.h"
 #include "tests/support/graph_gen.h"
@@ -42,6 +42,7 @@ struct Side {
     std::size_t wholes = 0;
     std::size_t tails = 0;
     SimLine feed;
+    common::feed::PacketReader packets;
     SimLine to_broker;
     SimLine from_broker;
 };
@@ -197,6 +198,7 @@ private:
     void start(Side& side) {
         side.routing_id = side.name + "/" + std::to_string(below(1'000'000));
         side.mirror = std::make_unique<Mirror>(random_(), side.name, side.disk);
+        side.packets = feed::PacketReader();
     }
 
     void kill(Side& side) {
@@ -247,7 +249,15 @@ private:
             auto message = feed::decode_feed(*frames);
             REQUIRE(message);
             snapshotter::MirrorEffects effects;
-            side.mirror->on_feed(*message, std::move(*frames), now_, effects);
+            if (const auto* beat = std::get_if<feed::Beat>(&*message)) {
+                side.mirror->on_beat(*beat, now_, effects);
+            } else {
+                std::vector<Frames> came;
+                REQUIRE(side.packets.read(std::get<feed::Packet>(*message), came));
+                for (Frames& record : came) {
+                    side.mirror->on_record(std::move(record), now_, effects);
+                }
+            }
             perform(side, std::move(effects));
         }
         while (auto frames = side.from_broker.receive(now_)) {

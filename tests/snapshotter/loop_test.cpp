@@ -72,7 +72,10 @@ public:
         records_.push_back(common::feed::encode_record(record));
         position_ = {position_.epoch, record.seq,
                      common::feed::chain_after(position_.chain, records_.back())};
-        REQUIRE(feed_->send(records_.back()));
+        std::vector<common::feed::Packet> packets;
+        packets_.add(records_.back(), packets);
+        REQUIRE(packets.empty());
+        REQUIRE(feed_->send(common::feed::encode(packets_.flush().value())));
     }
 
     void say(BrokerState state) { state_ = state; }
@@ -143,6 +146,7 @@ private:
     Position position_;
     common::Lineage lineage_;
     BrokerState state_ = BrokerState::Waiting;
+    common::feed::PacketWriter packets_{5};
     std::vector<common::feed::Frames> records_;
     std::string peer_;
     std::uint64_t stream_ = 0;

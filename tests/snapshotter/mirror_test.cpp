@@ -70,10 +70,8 @@ struct Rig {
     explicit Rig(std::optional<common::Whole> stored = std::nullopt)
         : mirror(1, "test", std::move(stored)) {}
 
-    void hear(const feed::Beat& beat) { mirror.on_feed(beat, {}, now, effects); }
-    void hear(const feed::Frames& record) {
-        mirror.on_feed(feed::LiveRecord{record}, {}, now, effects);
-    }
+    void hear(const feed::Beat& beat) { mirror.on_beat(beat, now, effects); }
+    void hear(feed::Frames record) { mirror.on_record(std::move(record), now, effects); }
     void link(feed::LinkMessage message) { mirror.on_link(std::move(message), now, effects); }
     void wait(int milliseconds) {
         now += Millis{milliseconds};

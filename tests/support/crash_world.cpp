@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "broker/restore_client.h"
+#include "common/feed_stream.h"
 #include "common/session_file.h"
 #include "snapshotter/history_queue.h"
 #include "snapshotter/mirror.h"
@@ -64,6 +65,7 @@ struct Process {
     std::unique_ptr<Store> store;
     std::optional<HistoryQueue> queue;
     std::optional<Mirror> mirror;
+    common::feed::PacketReader packets;
     std::optional<Schedule> schedule;
     Trouble trouble;
     Stopping stopping;
@@ -746,9 +748,22 @@ private:
                 fail(side.name + " does not understand the feed");
                 return;
             }
-            MirrorEffects effects;
-            mirror.on_feed(*message, std::move(*frames), now_, effects);
-            perform_all(side, std::move(effects));
+            if (const auto* beat = std::get_if<common::feed::Beat>(&*message)) {
+                MirrorEffects effects;
+                mirror.on_beat(*beat, now_, effects);
+                perform_all(side, std::move(effects));
+                continue;
+            }
+            std::vector<Frames> records;
+            if (!side.process->packets.read(std::get<common::feed::Packet>(*message), records)) {
+                fail(side.name + " does not understand a packet of the feed");
+                return;
+            }
+            for (Frames& record : records) {
+                MirrorEffects effects;
+                mirror.on_record(std::move(record), now_, effects);
+                perform_all(side, std::move(effects));
+            }
         }
         while (const auto frames = side.from_broker.receive(now_)) {
             auto message = common::feed::decode_link(*frames);

@@ -23,7 +23,12 @@ common::WallTime sim_wall(Instant now) {
 
 SimBroker::SimBroker(Rim& rim, std::mt19937_64& random, GraphGen& gen, std::size_t ring_bytes,
                      std::size_t offers)
-    : rim_(rim), random_(random), gen_(gen), publisher_(ring_bytes), resync_(publisher_, offers) {}
+    : rim_(rim),
+      random_(random),
+      gen_(gen),
+      publisher_(ring_bytes),
+      packets_(random_()),
+      resync_(publisher_, offers) {}
 
 void SimBroker::edit(Instant now) {
     if (state_ == BrokerState::Waiting) {
@@ -45,6 +50,7 @@ void SimBroker::edit(Instant now) {
             apply(gen_.next(), now);
         }
     }
+    flush();
 }
 
 bool SimBroker::on_link(const broker::PeerId& from, const common::feed::Frames& frames,
@@ -56,6 +62,7 @@ bool SimBroker::on_link(const broker::PeerId& from, const common::feed::Frames& 
     broker::LinkEffects effects;
     resync_.on_link(from, std::move(*message), state_, graph_, now, effects);
     perform(std::move(effects), now);
+    flush();
     return true;
 }
 
@@ -67,6 +74,7 @@ void SimBroker::tick(Instant now) {
         next_beat_ = now + Millis{common::limits::kBeatMs};
         beat(chance(8));
     }
+    flush();
 }
 
 void SimBroker::stop(Instant now) {
@@ -94,14 +102,29 @@ void SimBroker::beat(bool mark) {
     if (mark) {
         beat.digest = graph_.digest();
     }
+    flush();
     rim_.to_feed(common::feed::encode(common::feed::FeedMessage{beat}));
+}
+
+void SimBroker::publish(const common::feed::Frames& record) {
+    std::vector<common::feed::Packet> full;
+    packets_.add(record, full);
+    for (common::feed::Packet& packet : full) {
+        rim_.to_feed(common::feed::encode(std::move(packet)));
+    }
+}
+
+void SimBroker::flush() {
+    if (auto packet = packets_.flush()) {
+        rim_.to_feed(common::feed::encode(std::move(*packet)));
+    }
 }
 
 void SimBroker::apply(const common::Mutation& mutation, Instant now) {
     if (graph_.apply(mutation)) {
         const auto& frames = publisher_.publish(mutation, "ada", sim_wall(now));
         rim_.on_record();
-        rim_.to_feed(frames);
+        publish(frames);
     }
 }
 
@@ -118,7 +141,7 @@ void SimBroker::perform(broker::LinkEffects effects, Instant now) {
             state_ = BrokerState::Waiting;
             const auto& frames = publisher_.start(common::Epoch{random_()}, {}, {}, sim_wall(now));
             rim_.on_record();
-            rim_.to_feed(frames);
+            publish(frames);
         } else if (std::holds_alternative<broker::PublishMark>(effect)) {
             beat(true);
         } else {
@@ -135,7 +158,7 @@ void SimBroker::perform(broker::RestoredGraph& got, Instant now) {
     const auto& frames = publisher_.start(common::Epoch{random_()}, holding.position,
                                           holding.lineage, sim_wall(now), holding.last_mutation);
     rim_.on_record();
-    rim_.to_feed(frames);
+    publish(frames);
     // As the real one: nobody is here any more.
     apply(common::SetOwner{graph_.ids_not_owned_by(common::kOwnerCommon), common::kOwnerCommon},
           now);

@@ -8,7 +8,7 @@
 
 #include "broker/publisher.h"
 #include "broker/resync.h"
-#include "common/feed.h"
+#include "common/feed_stream.h"
 #include "common/graph.h"
 #include "common/ids.h"
 #include "tests/support/graph_gen.h"
@@ -55,6 +55,8 @@ public:
 
 private:
     void beat(bool mark);
+    void publish(const common::feed::Frames& record);
+    void flush();
     void apply(const common::Mutation& mutation, common::Instant now);
     void perform(broker::LinkEffects effects, common::Instant now);
     void perform(broker::RestoredGraph& got, common::Instant now);
@@ -64,6 +66,7 @@ private:
     std::mt19937_64& random_;
     GraphGen& gen_;
     broker::Publisher publisher_;
+    common::feed::PacketWriter packets_;
     broker::Resync resync_;
     common::Graph graph_;
     common::feed::BrokerState state_ = common::feed::BrokerState::Restoring;
