@@ -33,6 +33,8 @@ constexpr Millis kHeartbeatAfterLastWords{60'000};
 // So many turns without anything to read, and all that had been sent is taken.
 constexpr std::size_t kQuietTurns = 3;
 constexpr std::size_t kLinkMessagesPerTurn = 200;
+// About two milliseconds of work.
+constexpr std::size_t kTidyBytesPerTurn = 512 << 10;
 // The cause of lines about what comes on the link, where nobody has an address.
 constexpr const char* kTheLink = "the link";
 
@@ -92,7 +94,7 @@ common::Result<Loop::End> Loop::run() {
 }
 
 Millis Loop::wait_for() const {
-    if (listener_.pending()) {
+    if (listener_.pending() || mark_wanted_) {
         return Millis{0};
     }
     return session_.wants_ticks() || shutdown_ ? kBusyTick : kIdleTick;
@@ -103,6 +105,7 @@ void Loop::turn(Instant now) {
     take_link(now);
     take_clients(now);
     tick(now);
+    prepare_mark();
     // First: what a client has seen has left for the snapshotter.
     flush_feed();
     listener_.flush(now);
@@ -307,7 +310,7 @@ void Loop::perform(LinkEffects effects, Instant now) {
         } else if (std::holds_alternative<StartFresh>(effect)) {
             start_fresh(now);
         } else if (std::holds_alternative<PublishMark>(effect)) {
-            send_beat(true);
+            mark_wanted_ = true;
         } else {
             const LinkLog& line = std::get<LinkLog>(effect);
             write_limited(static_cast<Log::Level>(line.level), line.text, kTheLink, now);
@@ -369,6 +372,15 @@ void Loop::send_beat(bool with_digest) {
         beat.digest = session_.graph().digest();
     }
     feed_send(beat);
+}
+
+// A digest pickles all that was edited since the last one. Clients would wait for that, so it is
+// spread over turns.
+void Loop::prepare_mark() {
+    if (mark_wanted_ && session_.graph().tidy(kTidyBytesPerTurn)) {
+        mark_wanted_ = false;
+        send_beat(true);
+    }
 }
 
 void Loop::report_arrived(Instant now) {

@@ -65,6 +65,7 @@ private:
     void flush_feed();
     void feed_send(const common::feed::FeedMessage& message);
     void send_beat(bool with_digest);
+    void prepare_mark();
     void report_arrived(common::Instant now);
     void look_at_durability(common::Instant now);
     void publish_status(common::Instant now);
@@ -106,6 +107,7 @@ private:
     common::LogLimiter limiter_;
     std::array<std::array<bool, kVisitors>, kGenerations> hinted_{};
     std::uint64_t link_refused_ = 0;
+    bool mark_wanted_ = false;
     common::feed::PacketWriter packets_;  // records that have not left
     std::vector<common::feed::Packet> full_packets_;
     std::optional<Shutdown> shutdown_;

@@ -137,6 +137,7 @@ struct Graph::State {
         std::size_t bytes = 0;  // about what `value` weighs
         std::size_t added = 0;  // bytes of deltas since that was found out; part of `bytes`
         Recent::iterator recent;
+        Recent::iterator untidy;  // if `newer`
     };
 
     struct Entry {
@@ -168,6 +169,7 @@ struct Graph::State {
     void remove_referrer(Entry& entry);
 
     Result<Parsed*> parse(Entry& entry);
+    void set_newer(Entry& entry, bool newer);
     void drop_parsed(Entry& entry);
     void drop_least_recent();
 
@@ -189,6 +191,7 @@ struct Graph::State {
     // Who names an id in its dependencies, and how often (removed ones not counted).
     std::unordered_map<NodeId, std::unordered_map<Entry*, std::size_t>> referrers;
     Recent recent;  // entries that are parsed, the most recently used first
+    Recent untidy;  // those of them that are newer than their bytes, the latest edit first
     std::size_t parsed_bytes = 0;
     std::size_t parsed_bytes_max;
     std::size_t memory_bytes = 0;
@@ -228,7 +231,7 @@ const NodePtr& Graph::State::current(Entry& entry) {
         Node{entry.node->id, entry.owner, current_dependencies(entry),
              newer_data ? write_pickle(entry.parsed->value) : entry.node->data});
     if (newer_data) {
-        entry.parsed->newer = false;
+        set_newer(entry, false);
     }
     entry.node = std::move(node);
     entry.dependencies.reset();
@@ -299,8 +302,22 @@ Result<Graph::State::Parsed*> Graph::State::parse(Entry& entry) {
     return entry.parsed.get();
 }
 
+void Graph::State::set_newer(Entry& entry, bool newer) {
+    Parsed& parsed = *entry.parsed;
+    if (newer && parsed.newer) {
+        untidy.splice(untidy.begin(), untidy, parsed.untidy);
+    } else if (newer) {
+        untidy.push_front(&entry);
+        parsed.untidy = untidy.begin();
+    } else if (parsed.newer) {
+        untidy.erase(parsed.untidy);
+    }
+    parsed.newer = newer;
+}
+
 void Graph::State::drop_parsed(Entry& entry) {
     if (entry.parsed) {
+        set_newer(entry, false);
         parsed_bytes -= entry.parsed->bytes;
         recent.erase(entry.parsed->recent);
         entry.parsed.reset();
@@ -370,7 +387,7 @@ Result<Applied> Graph::State::on(const PatchNode& patch) {
         Parsed* parsed = TRY(parse(entry));
         applied.fold = TRY(fold_node_data(parsed->value, delta, parsed->extent));
         applied.changed = true;
-        parsed->newer = true;
+        set_newer(entry, true);
         entry.stale = true;
 
         parsed_bytes -= parsed->bytes;
@@ -441,6 +458,7 @@ Result<Applied> Graph::State::on(const SetOwner& right) {
 Result<Applied> Graph::State::on(const Cleared&) {
     const bool changed = !order.empty() || initialised || timeline != Timeline{};
     recent.clear();
+    untidy.clear();
     referrers.clear();
     by_id.clear();
     order.clear();
@@ -570,6 +588,16 @@ Hash128 Graph::digest() {
         hashes.push_back(state_->current_hash(entry));
     }
     return digest_of(hashes, state_->metadata, state_->initialised, state_->timeline);
+}
+
+bool Graph::tidy(std::size_t bytes) {
+    for (std::size_t done = 0; !state_->untidy.empty();) {
+        if (done >= bytes) {
+            return false;
+        }
+        done += state_->current(*state_->untidy.back())->data.size();
+    }
+    return true;
 }
 
 std::size_t Graph::memory_bytes() const {

@@ -73,6 +73,11 @@ public:
     GraphCopy copy();
     Hash128 digest();  // of copy()
 
+    // Pickles some of what was edited since the last copy or digest, what was edited least recently
+    // first: nodes of `bytes` or a little more. True: nothing is left, so that the next copy or
+    // digest has nothing to pickle. For who must not be held up by it.
+    bool tidy(std::size_t bytes);
+
     // About the bytes of all nodes.
     std::size_t memory_bytes() const;
 

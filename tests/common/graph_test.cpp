@@ -59,6 +59,50 @@ Value set_value(std::string_view path, Value value) {
 
 }  // namespace
 
+TEST_CASE("tidy pickles a little at a time, what was edited least recently first") {
+    constexpr std::size_t kNodes = 20;
+    Graph graph;
+    Graph other;
+    for (std::size_t i = 0; i < kNodes; ++i) {
+        const PutNode put{make_node("node " + std::to_string(i), "ada", {}, 1)};
+        REQUIRE(graph.apply(put));
+        REQUIRE(other.apply(put));
+    }
+    CHECK(graph.tidy(0));  // nothing was edited
+    const std::size_t node_bytes = graph.find("node 0")->data.size();
+    const auto edit = [&](std::size_t i) {
+        const PatchNode patch =
+            patch_with("node " + std::to_string(i), set_value("root['name']", Value::str("new")));
+        REQUIRE(graph.apply(patch));
+        REQUIRE(other.apply(patch));
+    };
+    for (std::size_t i = 0; i < kNodes; ++i) {
+        edit(i);
+    }
+    std::size_t calls = 1;
+    while (!graph.tidy(2 * node_bytes)) {
+        ++calls;
+        if (calls == 3) {
+            // Edits between: of what was pickled, of what was not, and what makes it needless.
+            edit(0);
+            edit(kNodes - 1);
+            for (Graph* each : {&graph, &other}) {
+                REQUIRE(each->apply(DeleteNode{"node 10"}));
+                REQUIRE(each->apply(PutNode{make_node("node 11", "ada", {}, 3)}));
+            }
+        }
+        REQUIRE(calls < 2 * kNodes);
+    }
+    CHECK(calls > kNodes / 4);
+    CHECK(graph.tidy(0));
+    CHECK(graph.digest() == other.digest());
+
+    edit(5);
+    CHECK_FALSE(graph.tidy(0));
+    REQUIRE(graph.apply(Cleared{}));
+    CHECK(graph.tidy(0));
+}
+
 TEST_CASE("a node that grows with each commit stays one that can be read") {
     Graph graph;
     CHECK(changed(graph, PutNode{make_node("a", "ada", {}, 1)}));
