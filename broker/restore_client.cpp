@@ -147,7 +147,7 @@ void RestoreClient::reset() {
     first_offer_.reset();
 }
 
-void RestoreClient::drop_offer(const PeerId& peer) {
+void RestoreClient::drop_offer(PeerId peer) {
     if (asked_ == peer) {
         asked_.reset();
         receiver_.reset();

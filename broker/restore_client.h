@@ -73,7 +73,7 @@ public:
     const std::vector<Offer>& offers() const { return offers_; }
 
 private:
-    void drop_offer(const PeerId& peer);
+    void drop_offer(PeerId peer);  // a copy: it may be the one in `asked_`
 
     std::size_t offers_wanted_;
     std::set<std::string> lost_;  // names of those who offered a session and could not give it

@@ -41,7 +41,8 @@ Holding holding(const Position& position, Lineage lineage, std::int64_t last = 1
 }
 
 Offer offer(const std::string& name, std::optional<Holding> holding) {
-    return {"peer-" + name, name, std::move(holding)};
+    // Longer than what a string holds in itself, so that sanitizers see a use after its end.
+    return {"peer of the snapshotter " + name, name, std::move(holding)};
 }
 
 common::GraphCopy some_graph() {
@@ -130,7 +131,7 @@ TEST_CASE("it waits for the offers wanted, or 3 s after the first") {
         client.on_offer(offer("b", std::nullopt), at(101'000));
         const auto step = client.on_tick(at(101'000));
         REQUIRE(std::holds_alternative<RestoreClient::Ask>(step));
-        CHECK(std::get<RestoreClient::Ask>(step).peer == "peer-a");
+        CHECK(std::get<RestoreClient::Ask>(step).peer == "peer of the snapshotter a");
         CHECK_FALSE(std::get<RestoreClient::Ask>(step).forked);
     }
     SUBCASE("the same one again is not another one") {
@@ -150,13 +151,16 @@ TEST_CASE("the graph arrives and is given once") {
     client.on_offer(offer("a", holding(position(1, 10), {{Epoch{1}, {}}})), at(0));
     const auto ask = std::get<RestoreClient::Ask>(client.on_tick(at(0)));
     CHECK(client.fetching());
-    const auto stranger = client.on_piece("peer-x", piece_of(ask.stream, some_graph()), at(1));
+    const auto stranger =
+        client.on_piece("peer of the snapshotter x", piece_of(ask.stream, some_graph()), at(1));
     REQUIRE(stranger);
     CHECK_FALSE(*stranger);
-    const auto old = client.on_piece("peer-a", piece_of(ask.stream + 1, some_graph()), at(1));
+    const auto old =
+        client.on_piece("peer of the snapshotter a", piece_of(ask.stream + 1, some_graph()), at(1));
     REQUIRE(old);
     CHECK_FALSE(*old);
-    const auto whole = client.on_piece("peer-a", piece_of(ask.stream, some_graph()), at(1));
+    const auto whole =
+        client.on_piece("peer of the snapshotter a", piece_of(ask.stream, some_graph()), at(1));
     REQUIRE(whole);
     REQUIRE(*whole);
     CHECK((*whole)->graph.digest() == some_graph().digest());
@@ -185,7 +189,7 @@ TEST_CASE("it never starts fresh because a restore failed") {
             if (failure == "silence") {
                 client.on_tick(at(5'000));
             } else if (failure == "it left") {
-                client.on_lost("peer-a");
+                client.on_lost("peer of the snapshotter a");
             } else {
                 common::GraphCopy graph = some_graph();
                 graph.initialised = failure != "no session";
@@ -193,7 +197,7 @@ TEST_CASE("it never starts fresh because a restore failed") {
                 if (graph.initialised) {
                     piece.digest.reset();
                 }
-                CHECK_FALSE(client.on_piece("peer-a", piece, at(1)));
+                CHECK_FALSE(client.on_piece("peer of the snapshotter a", piece, at(1)));
             }
             CHECK_FALSE(client.fetching());
             client.on_offer(offer("b", std::nullopt), at(5'000));
