@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 import values
-from processes import Service, free_port_block, wait_until
+from processes import Service, free_port_block, graph_of, wait_until
 
 
 class Second:
@@ -26,7 +26,7 @@ class Second:
 
     def wait_saved(self, expected):
         wait_until(lambda: (self.data / 'session_snapshot.db').exists()
-                   and values.differences(expected, self.graph()) == '',
+                   and values.differences(graph_of(expected), self.graph()) == '',
                    'the second snapshotter has saved the session', interval=0.1)
 
     def stop(self):

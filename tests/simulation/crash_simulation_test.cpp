@@ -68,7 +68,7 @@ TEST_CASE("crashes of everything") {
     const bool many = std::getenv("HOLDFAST_LONG") != nullptr;
     const std::uint64_t first =
         one ? number_of("HOLDFAST_SEED", 1) : number_of("HOLDFAST_FIRST_SEED", 1);
-    const std::uint64_t last = first + (one ? 1 : many ? 20'000 : 80) - 1;
+    const std::uint64_t last = first + (one ? 1 : many ? 20'000 : 40) - 1;
     const auto before = std::signal(SIGABRT, name_seed);
     support::CrashCounts counts;
     for (std::uint64_t seed = first; seed <= last; ++seed) {
