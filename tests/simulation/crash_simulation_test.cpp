@@ -88,7 +88,7 @@ TEST_CASE("crashes of everything") {
     if (!one) {
         CHECK(counts.recovered > counts.runs);
         CHECK(counts.mid_operation > counts.runs);
-        CHECK(counts.durable > 20 * counts.runs);
+        CHECK(counts.durable > 10 * counts.runs);
     }
 }
 
