@@ -276,18 +276,8 @@ class Holdfast:
         return values.canonical_graph(repository.graph)
 
     def wait_saved(self, expected):
-        """Until the file on disk holds a client's graph (which may still have a delete under way),
-        or the graph `expected`."""
-        state = {}
-
-        def equal():
-            if not self.snapshot.exists():
-                return False
-            state['difference'] = values.differences(graph_of(expected), self.saved_graph())
-            return state['difference'] == ''
-
-        wait_until(equal, lambda: 'the save equals the graph:\n' + state.get('difference', 'no file'),
-                   interval=0.1)
+        """Until the file on disk holds the graph `expected`, or a client's."""
+        wait_saved(expected, lambda: self.saved_graph() if self.snapshot.exists() else None)
 
     def cleanup(self):
         self.broker.cleanup()
@@ -518,6 +508,20 @@ class Client:
 def graph_of(other):
     """What a client's graph is now; a graph is itself."""
     return other.graph() if isinstance(other, Client) else other
+
+
+def wait_saved(expected, read, deadline=DEADLINE, interval=0.1):
+    """Until read() gives the graph `expected`, or a client's (which may still have a delete under
+    way). It gives None as long as there is no file."""
+    state = {}
+
+    def equal():
+        saved = read()
+        state['difference'] = 'no file' if saved is None else \
+            values.differences(graph_of(expected), saved)
+        return state['difference'] == ''
+    wait_until(equal, lambda: 'the save (right) equals the graph:\n' + state['difference'],
+               deadline, interval)
 
 
 class Proxy:

@@ -17,7 +17,7 @@ import pytest
 import base_image
 import values
 from conftest import EVERYTHING
-from processes import ROOT, free_port_block, require, wait_until
+from processes import ROOT, free_port_block, require, wait_saved, wait_until
 from test_session import MIXED, edit_everything
 
 BUILD_DEADLINE = 3600  # packages and a release build, on a small machine
@@ -117,15 +117,7 @@ class Containers:
         return values.canonical_graph(repository.graph)
 
     def wait_saved(self, expected):
-        state = {}
-
-        def equal():
-            saved = self.saved_graph()
-            state['difference'] = 'no file' if saved is None else values.differences(expected, saved)
-            return state['difference'] == ''
-
-        wait_until(equal, lambda: 'the save equals the graph:\n' + state['difference'],
-                   deadline=120, interval=0.5)
+        wait_saved(expected, self.saved_graph, deadline=120, interval=0.5)
 
     def show(self):
         """For the report of a failure."""

@@ -53,11 +53,6 @@ def start_session(server, new_client, directory, save_interval=1):
     return alice, uuids
 
 
-def nobodys(graph):
-    """As it is after a restart of the broker."""
-    return {uuid: ['COMMON', *rest] for uuid, (_, *rest) in graph.items()}
-
-
 def expect_trouble(server, words):
     """Saves fail, and everybody who asks is told so."""
     server.snapshotter.wait_log('Session NOT saved')
@@ -209,7 +204,7 @@ def test_directory_removed_while_a_client_edits(make_server, new_client, tmp_pat
     server.start()
     alice.wait_exit()  # the new broker tells it to
     alice.join(server.port)
-    assert values.differences(nobodys(expected), nobodys(alice.graph())) == ''
+    assert values.differences(values.nobodys(expected), values.nobodys(alice.graph())) == ''
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason='nothing is forbidden to root')

@@ -44,6 +44,11 @@ def canonical_graph(graph):
     return text
 
 
+def nobodys(graph):
+    """As a canonical graph is after a restart: nobody owns anything."""
+    return {uuid: ['COMMON', *rest] for uuid, (_, *rest) in graph.items()}
+
+
 def differences(left, right, limit=5):
     """What differs between two canonical graphs, in words, or '' if nothing does."""
     lines = []
