@@ -107,20 +107,6 @@ Chunks MessageLayout::take() {
     return pieces;
 }
 
-std::uint64_t read_big_endian(std::string_view bytes) {
-    std::uint64_t value = 0;
-    for (char byte : bytes) {
-        value = value << 8 | static_cast<unsigned char>(byte);
-    }
-    return value;
-}
-
-void append_big_endian(std::string& out, std::uint64_t value, int size) {
-    for (int shift = 8 * (size - 1); shift >= 0; shift -= 8) {
-        out += static_cast<char>(value >> shift & 0xff);
-    }
-}
-
 std::string quoted(std::string_view text) {
     std::string out = "'";
     for (char c : text.substr(0, kQuotedBytesMax)) {

@@ -59,9 +59,6 @@ private:
     std::vector<std::pair<std::size_t, const common::Bytes*>> cuts_;
 };
 
-std::uint64_t read_big_endian(std::string_view bytes);
-void append_big_endian(std::string& out, std::uint64_t value, int size);
-
 // Foreign text for a log line: printable, short, in quotes.
 std::string quoted(std::string_view text);
 

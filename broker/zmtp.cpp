@@ -35,11 +35,13 @@
 namespace broker {
 
 namespace limits = common::limits;
+using common::append_big_endian;
 using common::bad_input;
 using common::Bytes;
 using common::Chunks;
 using common::ErrorKind;
 using common::fail;
+using common::read_big_endian;
 using common::Result;
 
 namespace {

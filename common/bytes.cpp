@@ -15,6 +15,20 @@ Bytes Bytes::slice(std::size_t offset, std::size_t length) const {
     return Bytes(owner_, view_.substr(offset, length));
 }
 
+std::uint64_t read_big_endian(std::string_view bytes) {
+    std::uint64_t value = 0;
+    for (char byte : bytes) {
+        value = value << 8 | static_cast<unsigned char>(byte);
+    }
+    return value;
+}
+
+void append_big_endian(std::string& out, std::uint64_t value, int size) {
+    for (int shift = 8 * (size - 1); shift >= 0; shift -= 8) {
+        out += static_cast<char>(value >> shift & 0xff);
+    }
+}
+
 std::size_t total_size(const Chunks& chunks) {
     std::size_t total = 0;
     for (const Bytes& chunk : chunks) {

@@ -3,6 +3,7 @@
 // changed behind it, so it may be read from any thread.
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -39,6 +40,10 @@ private:
     std::shared_ptr<const void> owner_;
     std::string_view view_;
 };
+
+// Numbers of up to 8 bytes, the most significant first, as the network writes them.
+std::uint64_t read_big_endian(std::string_view bytes);
+void append_big_endian(std::string& out, std::uint64_t value, int size);
 
 // A client's message or a node: see docs/PROTOCOL.md. Chunk 0 is the pickled type number.
 using Chunks = std::vector<Bytes>;

@@ -16,19 +16,8 @@ namespace {
 constexpr std::size_t kNumberBytes = 4;
 constexpr std::size_t kFramesMax = limits::kRecordFramesMax;
 
-void put_number(char* to, std::size_t value) {
-    VERIFY(value <= limits::kRecordBytesMax);
-    for (std::size_t i = 0; i < kNumberBytes; ++i) {
-        to[i] = static_cast<char>(value >> (8 * (kNumberBytes - 1 - i)) & 0xffU);
-    }
-}
-
 std::size_t number_at(std::string_view bytes, std::size_t at) {
-    std::size_t value = 0;
-    for (std::size_t i = 0; i < kNumberBytes; ++i) {
-        value = value << 8 | static_cast<unsigned char>(bytes[at + i]);
-    }
-    return value;
+    return read_big_endian(bytes.substr(at, kNumberBytes));
 }
 
 // How a record begins.
@@ -89,18 +78,21 @@ Frames frames_of(const Head& head, std::string_view bytes) {
 
 void PacketWriter::add(const Frames& record, std::vector<Packet>& full) {
     VERIFY(!record.empty() && record.size() <= kFramesMax);
-    std::array<char, kNumberBytes*(1 + kFramesMax)> head;
-    put_number(&head[0], record.size());
-    std::size_t head_bytes = kNumberBytes;
+    write_number(record.size(), full);
     for (const Bytes& frame : record) {
-        put_number(&head[head_bytes], frame.size());
-        head_bytes += kNumberBytes;
+        VERIFY(frame.size() <= limits::kRecordBytesMax);
+        write_number(frame.size(), full);
     }
-    write({head.data(), head_bytes}, full);
     for (const Bytes& frame : record) {
         write(frame.view(), full);
     }
     in_record_ = false;
+}
+
+void PacketWriter::write_number(std::size_t number, std::vector<Packet>& full) {
+    std::string bytes;
+    append_big_endian(bytes, number, kNumberBytes);
+    write(bytes, full);
 }
 
 void PacketWriter::write(std::string_view bytes, std::vector<Packet>& full) {

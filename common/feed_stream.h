@@ -30,6 +30,7 @@ public:
     std::optional<Packet> flush();
 
 private:
+    void write_number(std::size_t number, std::vector<Packet>& full);
     void write(std::string_view bytes, std::vector<Packet>& full);
     Packet take();
 

@@ -26,27 +26,13 @@ constexpr std::uint64_t kUnpackedMax =
 
 constexpr std::size_t kLengthBytes = 4;
 
-void append_length(std::string& text, std::size_t length) {
-    for (int shift = 24; shift >= 0; shift -= 8) {
-        text.push_back(static_cast<char>((length >> shift) & 0xff));
-    }
-}
-
-std::size_t read_length(std::string_view text) {
-    std::size_t length = 0;
-    for (std::size_t i = 0; i < kLengthBytes; ++i) {
-        length = (length << 8) | static_cast<unsigned char>(text[i]);
-    }
-    return length;
-}
-
 Result<Frames> split(const Bytes& text) {
     Frames frames;
     for (std::size_t at = 0; at < text.size();) {
         if (text.size() - at < kLengthBytes || frames.size() == common::limits::kMessageChunksMax) {
             return common::bad_input("its frames have no proper end");
         }
-        const std::size_t length = read_length(text.view().substr(at));
+        const std::size_t length = common::read_big_endian(text.view().substr(at, kLengthBytes));
         at += kLengthBytes;
         if (text.size() - at < length) {
             return common::bad_input("a frame is longer than all of them");
@@ -63,7 +49,7 @@ Packed Packer::pack(const Frames& frames) {
     std::string text;
     text.reserve(common::total_size(frames) + kLengthBytes * frames.size());
     for (const Bytes& frame : frames) {
-        append_length(text, frame.size());
+        common::append_big_endian(text, frame.size(), kLengthBytes);
         text += frame.view();
     }
     if (text.size() >= kCompressedFrom) {

@@ -43,7 +43,7 @@ std::string text(const Chunks& chunks) {
 
 std::string number(std::size_t value) {
     std::string out;
-    broker::append_big_endian(out, value, 4);
+    common::append_big_endian(out, value, 4);
     return out;
 }
 

@@ -17,3 +17,10 @@ TEST_CASE("the total of no chunks is zero") {
     CHECK(common::total_size({}) == 0);
     CHECK(common::total_size({Bytes(std::string("ab")), Bytes(), Bytes(std::string("c"))}) == 3);
 }
+
+TEST_CASE("numbers, the most significant byte first") {
+    std::string out;
+    common::append_big_endian(out, 0x01020304, 4);
+    CHECK(out == "\x01\x02\x03\x04");
+    CHECK(common::read_big_endian(out) == 0x01020304);
+}
