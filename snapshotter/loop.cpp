@@ -9,6 +9,7 @@
 #include "common/config.h"
 #include "common/io/clock.h"
 #include "common/limits.h"
+#include "snapshotter/handover.h"
 
 namespace snapshotter {
 
@@ -371,23 +372,9 @@ void Loop::on_pin_done(const PinDone& done) {
     }
 }
 
-SaveRequest Loop::save_request(const std::string& reason) {
-    SaveRequest request;
-    request.graph = parts_.mirror.graph().copy();
-    if (const auto holding = parts_.mirror.holding()) {
-        request.stamp.position = holding->position;
-        request.stamp.lineage = holding->lineage;
-        request.stamp.last_mutation = holding->last_mutation;
-    }
-    request.reason = reason;
-    request.now = common::io::wall_now();
-    request.broker_digest = parts_.mirror.broker_digest();
-    return request;
-}
-
 void Loop::start_due_save(Instant now) {
     if (const auto due = parts_.schedule.due(now)) {
-        SaveRequest request = save_request(due->reason);
+        SaveRequest request = save_request(parts_.mirror, due->reason, common::io::wall_now());
         saving_ = request.stamp.position;
         if (parts_.history != nullptr) {
             parts_.history->save_begins({request.stamp.position, request.stamp.lineage});
@@ -466,14 +453,7 @@ void Loop::perform(GraphReplaced effect, Instant) {
 }
 
 void Loop::perform(PinBackup effect, Instant) {
-    SaveRequest request;
-    request.graph = std::move(effect.graph);
-    request.stamp.position = effect.holding.position;
-    request.stamp.lineage = std::move(effect.holding.lineage);
-    request.stamp.last_mutation = effect.holding.last_mutation;
-    request.reason = std::move(effect.reason);
-    request.now = common::io::wall_now();
-    parts_.worker.pin(std::move(request));
+    parts_.worker.pin(pin_request(std::move(effect), common::io::wall_now()));
 }
 
 void Loop::perform(WantSave effect, Instant) {

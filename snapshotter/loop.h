@@ -86,7 +86,6 @@ private:
     void perform(MirrorLog effect, common::Instant now);
     void send_link(common::Instant now);
 
-    SaveRequest save_request(const std::string& reason);
 
     LoopParts parts_;
     common::feed::PacketReader packets_;

@@ -18,6 +18,7 @@
 #include "snapshotter/commands/command_line.h"
 #include "snapshotter/commands/run.h"
 #include "snapshotter/commands/save_now.h"
+#include "snapshotter/handover.h"
 #include "snapshotter/loop.h"
 #include "snapshotter/mirror.h"
 #include "snapshotter/progress.h"
@@ -124,21 +125,6 @@ std::optional<DiskUse> log_disk(Log& log, PosixFileSystem& files, const Store& s
     return *use;
 }
 
-std::optional<common::Whole> stored_whole(Recovered recovered) {
-    if (!recovered.session) {
-        return std::nullopt;
-    }
-    common::Whole whole;
-    whole.graph = std::move(recovered.session->graph);
-    whole.holding.position = recovered.stamp.position;
-    whole.holding.lineage = std::move(recovered.stamp.lineage);
-    whole.holding.timeline = whole.graph.timeline;
-    whole.holding.initialised = whole.graph.initialised;
-    whole.holding.node_count = whole.graph.nodes.size();
-    whole.holding.last_mutation = recovered.stamp.last_mutation;
-    return whole;
-}
-
 int run(const Settings& settings, common::io::Signals& signals, Log& log) {
     const std::string data_dir = absolute_path(settings.data_dir);
     log_banner(log, settings, data_dir);
@@ -199,10 +185,7 @@ int run(const Settings& settings, common::io::Signals& signals, Log& log) {
         return failed(log, feed ? link.error() : feed.error(), kExitFailed);
     }
 
-    // Until it is saved, the directory does not show what was recovered.
-    const bool save_soon =
-        recovered->restored_by_hand || recovered->from_backup ||
-        (recovered->session && (recovered->changes > 0 || !recovered->history_base));
+    const bool save_soon = wants_save(*recovered);
     // Of what is promised, half is for gathering changes and half for the disk.
     HistoryQueue queue({.delay = settings.history_sync / 2}, recovered->history_base);
     Mirror mirror(id, host_name() + ":" + data_dir, stored_whole(std::move(*recovered)));

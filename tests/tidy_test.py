@@ -30,7 +30,7 @@ ROOMS = {
         storage/history_segment storage/history_reader storage/history storage/recovery
         storage/disk_use storage/disk_use_json retention progress storage/session_reader
         storage/store
-        restore_server schedule trouble mirror stopping save_worker history_queue history_worker
+        restore_server schedule trouble mirror handover stopping save_worker history_queue history_worker
         status options
         commands/save_now commands/command_line commands/time_text commands/graph_view
         commands/moments commands/session_change commands/commands

@@ -11,6 +11,7 @@
 #include "broker/restore_client.h"
 #include "common/feed_stream.h"
 #include "common/session_file.h"
+#include "snapshotter/handover.h"
 #include "snapshotter/history_queue.h"
 #include "snapshotter/mirror.h"
 #include "snapshotter/save_worker.h"
@@ -552,9 +553,7 @@ private:
             return;
         }
         check_recovered(side, *recovered);
-        const bool save_soon =
-            recovered->restored_by_hand || recovered->from_backup ||
-            (recovered->session && (recovered->changes > 0 || !recovered->history_base));
+        const bool save_soon = wants_save(*recovered);
         process->queue.emplace(HistoryQueueOptions{.bytes_max = queue_bytes_max_},
                                recovered->history_base);
         process->mirror.emplace(random_(), side.name, stored_whole(std::move(*recovered)));
@@ -570,21 +569,6 @@ private:
         });
         side.process = std::move(process);
         side.routing_id = side.name + "/" + std::to_string(below(1'000'000));
-    }
-
-    static std::optional<common::Whole> stored_whole(Recovered recovered) {
-        if (!recovered.session) {
-            return std::nullopt;
-        }
-        common::Whole whole;
-        whole.graph = std::move(recovered.session->graph);
-        whole.holding.position = recovered.stamp.position;
-        whole.holding.lineage = std::move(recovered.stamp.lineage);
-        whole.holding.timeline = whole.graph.timeline;
-        whole.holding.initialised = whole.graph.initialised;
-        whole.holding.node_count = whole.graph.nodes.size();
-        whole.holding.last_mutation = recovered.stamp.last_mutation;
-        return whole;
     }
 
     void check_recovered(Side& side, const Recovered& recovered) {
@@ -834,24 +818,10 @@ private:
         perform_all(side, std::move(effects));
     }
 
-    SaveRequest save_request(Process& process, const std::string& reason) {
-        SaveRequest request;
-        request.graph = process.mirror->graph().copy();
-        if (const auto holding = process.mirror->holding()) {
-            request.stamp.position = holding->position;
-            request.stamp.lineage = holding->lineage;
-            request.stamp.last_mutation = holding->last_mutation;
-        }
-        request.reason = reason;
-        request.now = wall();
-        request.broker_digest = process.mirror->broker_digest();
-        return request;
-    }
-
     void start_due_save(Side& side) {
         Process& process = *side.process;
         if (const auto due = process.schedule->due(now_)) {
-            SaveRequest request = save_request(process, due->reason);
+            SaveRequest request = save_request(*process.mirror, due->reason, wall());
             process.saving = request.stamp.position;
             process.queue->save_begins({request.stamp.position, request.stamp.lineage});
             process.jobs.push_back({Job::Kind::Save, std::move(request), now_ + delay(side)});
@@ -887,13 +857,7 @@ private:
     void perform(Side& side, PinBackup& effect) {
         say(side.name + " pins " + to_string(effect.holding.position) + ": " + effect.reason);
         ++outcome_.counts.pins;
-        SaveRequest request;
-        request.graph = std::move(effect.graph);
-        request.stamp.position = effect.holding.position;
-        request.stamp.lineage = std::move(effect.holding.lineage);
-        request.stamp.last_mutation = effect.holding.last_mutation;
-        request.reason = std::move(effect.reason);
-        request.now = wall();
+        SaveRequest request = pin_request(std::move(effect), wall());
         side.process->jobs.push_back({Job::Kind::Pin, std::move(request), now_ + delay(side)});
     }
     void perform(Side& side, WantSave& effect) {
