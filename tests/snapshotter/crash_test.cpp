@@ -98,6 +98,40 @@ TEST_CASE("crash everywhere in a run of saves") {
     }
 }
 
+TEST_CASE("what was recovered after a kill anywhere in a save survives a power cut after it") {
+    const auto save_twice = [](SimFileSystem& files) -> Result<void> {
+        const auto store = TRY(Store::open(files, kOptions));
+        TRY(store->recover(at(0), Epoch{1}));
+        TRY(store->save(sample_save(1)));
+        TRY(store->save(sample_save(2)));
+        return {};
+    };
+    const auto recover = [](SimFileSystem& files) -> Result<Recovered> {
+        const auto store = TRY(Store::open(files, kOptions));
+        return store->recover(at(100), Epoch{1000});
+    };
+    SimFileSystem whole;
+    REQUIRE(save_twice(whole).has_value());
+    const std::uint64_t operations = whole.operations();
+    for (std::uint64_t operation = 1; operation <= operations; ++operation) {
+        for (const Loss loss : support::kAllLosses) {
+            CAPTURE(operation);
+            CAPTURE(static_cast<int>(loss));
+            SimFileSystem files;
+            files.die_after(operation);
+            static_cast<void>(save_twice(files));
+            files.crash(Loss::Nothing);
+            const auto first = recover(files);
+            REQUIRE(first.has_value());
+            files.crash(loss);
+            const auto second = recover(files);
+            REQUIRE(second.has_value());
+            CHECK(second->session.has_value() == first->session.has_value());
+            CHECK(second->stamp.position == first->stamp.position);
+        }
+    }
+}
+
 TEST_CASE("crash everywhere in a recovery from a damaged session file") {
     const auto prepare = [](SimFileSystem& files) {
         Progress progress;
