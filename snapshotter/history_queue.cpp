@@ -168,6 +168,19 @@ std::shared_ptr<const HistoryGroup> HistoryQueue::take(Instant now) {
     return group_;
 }
 
+std::optional<Position> HistoryQueue::ended(const HistoryGroup& group,
+                                            const common::Result<void>& outcome, Instant now) {
+    if (outcome) {
+        return committed(group);
+    }
+    if (outcome.error().kind == common::ErrorKind::NotFound) {
+        lost(group);
+    } else {
+        failed(group, now);
+    }
+    return std::nullopt;
+}
+
 std::optional<Position> HistoryQueue::committed(const HistoryGroup& group) {
     if (group_.get() != &group) {
         return std::nullopt;

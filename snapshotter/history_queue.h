@@ -22,6 +22,7 @@
 
 #include "common/ids.h"
 #include "common/limits.h"
+#include "common/result.h"
 #include "snapshotter/mirror.h"
 #include "snapshotter/storage/history_segment.h"
 
@@ -59,10 +60,14 @@ public:
     // True once, when only a save lets history go on and nobody may have asked for one.
     bool wants_save();
 
-    // What is to be written now; the same again until committed() or failed(). Null: nothing.
+    // What is to be written now; the same again until ended(). Null: nothing.
     std::shared_ptr<const HistoryGroup> take(common::Instant now);
     // When take() has something if nothing else happens.
     std::optional<common::Instant> next_due() const;
+    // What came of writing it: committed(), lost() if that says NotFound, else failed(). Returns
+    // what committed() does.
+    std::optional<common::Position> ended(const HistoryGroup& group,
+                                          const common::Result<void>& outcome, common::Instant now);
     // The position that is durable now; none if the group is out of date.
     std::optional<common::Position> committed(const HistoryGroup& group);
     void failed(const HistoryGroup& group, common::Instant now);

@@ -82,18 +82,12 @@ struct HistoryWorker::State {
 
     void take_outcome(const HistoryGroup& group, const common::Result<void>& appended) {
         const std::lock_guard lock(mutex);
-        if (appended) {
-            if (const auto durable = queue.committed(group)) {
-                report.durable = durable;
-            }
-        } else if (appended.error().kind == common::ErrorKind::NotFound) {
-            report.lost = true;
-            queue.lost(group);
-        } else {
-            queue.failed(group, common::io::instant_now());
+        if (const auto durable = queue.ended(group, appended, common::io::instant_now())) {
+            report.durable = durable;
         }
         if (!appended) {
             report.error = appended.error().what;
+            report.lost = report.lost || appended.error().kind == common::ErrorKind::NotFound;
         }
         announce();
     }

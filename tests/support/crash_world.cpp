@@ -918,14 +918,18 @@ private:
         if (side.disk.is_dead()) {
             return;
         }
+        if (const auto durable = process.queue->ended(*group, appended, now_)) {
+            process.durable = durable;
+        }
+        check_written(side, appended);
         if (!appended) {
-            say(side.name + ": history not written: " + appended.error().what);
-            if (!excused(side)) {
-                fail(side.name + ": history not written: " + appended.error().what);
-            }
-            process.queue->failed(*group, now_);
             return;
         }
+        const auto tidied = history.tidy_up();
+        if (side.disk.is_dead()) {
+            return;
+        }
+        check_written(side, tidied);
         if (now_ - process.pruned >= kPruneEvery) {
             process.pruned = now_;
             const auto removed = history.prune(wall());
@@ -933,9 +937,14 @@ private:
                 say(side.name + " removes history " + name);
             }
         }
-        if (const auto durable = process.queue->committed(*group);
-            durable && !side.disk.is_dead()) {
-            process.durable = durable;
+    }
+
+    void check_written(const Side& side, const Result<void>& outcome) {
+        if (!outcome) {
+            say(side.name + ": history not written: " + outcome.error().what);
+            if (!excused(side)) {
+                fail(side.name + ": history not written: " + outcome.error().what);
+            }
         }
     }
 
