@@ -97,13 +97,17 @@ bool is_last_save(const common::SessionStamp& stamp, const SessionClues& clues) 
                                       : row->modified_ns == clues.file.modified_ns;
     }
     // A save whose row could not be written. The metadata tell of it, unless the end came before
-    // them; then it is at least later than all that we know of.
+    // them; then it is at least later than all that we know to have been in place.
     if (metadata && metadata->position == stamp.position && metadata->digest == stamp.digest) {
         return true;
     }
     // When nobody had initialised a session, there was no file of it.
     const bool told = metadata && metadata->initialised;
-    return (saves.empty() || goes_on_from(stamp, saves.back().position)) &&
+    return std::none_of(saves.begin(), saves.end(),
+                        [&](const HistorySave& save) {
+                            return save.position == stamp.position ||
+                                   (save.placed && !goes_on_from(stamp, save.position));
+                        }) &&
            (!told || goes_on_from(stamp, metadata->position));
 }
 

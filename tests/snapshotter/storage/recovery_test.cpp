@@ -121,6 +121,11 @@ TEST_CASE("without a row the metadata tell") {
     // Killed before the metadata were written: then it is later than all that is known.
     CHECK(is_last_save(stamp(9), clues(0, metadata(5), rows)));
     CHECK(is_last_save(stamp(9), clues(0, std::nullopt, rows)));
+    // A later one has a row, but never came to its name.
+    const std::vector begun{row(5, true), row(12, false)};
+    CHECK(is_last_save(stamp(9), clues(0, metadata(5), begun)));
+    CHECK_FALSE(is_last_save(stamp(4), clues(0, metadata(5), begun)));
+    CHECK_FALSE(is_last_save(stamp(12, 2), clues(0, metadata(5), begun)));
     // No history at all.
     CHECK(is_last_save(stamp(9), clues(0, std::nullopt, {})));
     CHECK(is_last_save(stamp(9), clues(0, metadata(9), {})));
