@@ -86,7 +86,6 @@ private:
     void perform(MirrorLog effect, common::Instant now);
     void send_link(common::Instant now);
 
-
     LoopParts parts_;
     common::feed::PacketReader packets_;
     Stopping stopping_;

@@ -101,8 +101,8 @@ Result<void> Store::recover_leftovers() {
                 TRY(files_.remove(join(directory, name)));
             }
         }
-        // What is found is gone on from, also where the save that gave it its name was killed before
-        // that was synced.
+        // What is found is gone on from, even where the save that gave it its name was killed
+        // before that was synced.
         TRY(files_.sync_directory(directory));
     }
     return {};
