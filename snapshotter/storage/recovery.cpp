@@ -73,11 +73,9 @@ SessionClues find_clues(FileSystem& files, const std::string& data_dir, const Fi
 
 namespace {
 
-// Whether the file, which holds the last save, is a copy of the backup of it.
-bool is_copy_of_backup(const common::SessionStamp& stamp, std::int64_t modified_ns,
-                       const SessionClues& clues) {
-    return clues.file.modified_ns != modified_ns && clues.backup && clues.metadata &&
-           clues.metadata->position == stamp.position &&
+// Whether the file, which holds the last save but has another time, is a copy of the backup of it.
+bool is_copy_of_backup(const common::SessionStamp& stamp, const SessionClues& clues) {
+    return clues.backup && clues.metadata && clues.metadata->position == stamp.position &&
            clues.metadata->backup_digest == stamp.digest &&
            clues.metadata->backup_modified_ns == clues.backup->modified_ns;
 }
@@ -87,14 +85,18 @@ bool is_copy_of_backup(const common::SessionStamp& stamp, std::int64_t modified_
 bool is_last_save(const common::SessionStamp& stamp, const SessionClues& clues) {
     const std::vector<HistorySave>& saves = clues.saves;
     const auto& metadata = clues.metadata;
-    const auto row = std::find_if(saves.begin(), saves.end(), [&](const HistorySave& save) {
+    const auto is_of = [&](const HistorySave& save) {
         return save.position == stamp.position && save.digest == stamp.digest;
-    });
-    if (row != saves.end()) {
-        // The last one is. One before it is, if the last one never came to its name; then it is
-        // still the same file. Otherwise somebody has copied it over the last one.
-        return row + 1 == saves.end() ? !is_copy_of_backup(stamp, row->modified_ns, clues)
-                                      : row->modified_ns == clues.file.modified_ns;
+    };
+    if (std::any_of(saves.begin(), saves.end(), is_of)) {
+        // It is in place with the time of a row: the last one, or one before it, if the last one
+        // never came to its name; several, if the same was written again. With another time it was
+        // copied over the last one, but for that one itself.
+        return std::any_of(saves.begin(), saves.end(),
+                           [&](const HistorySave& save) {
+                               return is_of(save) && save.modified_ns == clues.file.modified_ns;
+                           }) ||
+               (is_of(saves.back()) && !is_copy_of_backup(stamp, clues));
     }
     // A save whose row could not be written. The metadata tell of it, unless the end came before
     // them; then it is at least later than all that we know to have been in place.

@@ -211,6 +211,7 @@ private:
                                                std::vector<std::string>& warnings);
     common::Result<void> save_session(const SaveRequest& request, const common::SessionStamp& stamp,
                                       SaveReport& report);
+    common::Result<void> withdraw_backup_time(const common::SessionStamp& stamp);
     common::Result<void> save_backup(const common::SessionStamp& stamp, SaveReport& report);
     common::Result<void> save_metadata(const SaveRequest& request,
                                        const common::SessionStamp& stamp, const SaveReport& report);

@@ -154,6 +154,9 @@ Result<void> Store::save_session(const SaveRequest& request, const SessionStamp&
         write_session(options_.directory, file_names::kSession, request.graph, stamp, report.took));
     const HistorySave row{stamp.digest, stamp.position, stamp.saved, written.info.modified_ns};
     report.in_history = history_begins(row, report);
+    if (history_ && !report.in_history) {
+        TRY(withdraw_backup_time(stamp));
+    }
     const Stopwatch sync;
     const Result<void> committed = written.file->commit();
     // Renamed or not: what is there now is known.
@@ -171,6 +174,19 @@ Result<void> Store::save_session(const SaveRequest& request, const SessionStamp&
     history_placed(row, report);
     report.took.sync += sync.milliseconds();
     return {};
+}
+
+// A session file that has no row, though an earlier one of the same state has, would be taken for a
+// copy of the backup: its time is in the history no more than that of a copy is.
+Result<void> Store::withdraw_backup_time(const SessionStamp& stamp) {
+    std::vector<std::string> notes;
+    std::optional<Metadata> metadata = TRY(recover_metadata(notes));
+    if (!metadata || metadata->position != stamp.position || metadata->backup_modified_ns == 0) {
+        return {};
+    }
+    metadata->backup_modified_ns = 0;
+    return replace_file(files_, options_.directory, file_names::kMetadata,
+                        write_metadata(*metadata));
 }
 
 Result<void> Store::save_backup(const SessionStamp& stamp, SaveReport& report) {

@@ -51,6 +51,22 @@ TEST_CASE("the last save is the one of the last row, or the one before if that n
     CHECK_FALSE(is_last_save(stamp(9, 2), clues(90, std::nullopt, rows)));
 }
 
+TEST_CASE("a state that was saved twice is the last save by either row") {
+    const HistorySave first = row(9, true, 90);
+    const std::vector rows{first, row(9, false, 95)};
+    CHECK(is_last_save(stamp(9), clues(95, metadata(9), rows)));  // killed before it was noted
+    CHECK(is_last_save(stamp(9), clues(90, metadata(9), rows)));  // it never came to its name
+    // The backup of the first one, copied over either.
+    Metadata last = metadata(9);
+    last.backup_digest = last.digest;
+    last.backup_modified_ns = 92;
+    SessionClues found = clues(99, last, rows);
+    found.backup = FileInfo{1, 92, 2};
+    CHECK_FALSE(is_last_save(stamp(9), found));
+    found.file.modified_ns = 90;
+    CHECK(is_last_save(stamp(9), found));
+}
+
 TEST_CASE("metadata of an upload that was broken off say nothing about the first save") {
     Metadata earlier = metadata(12);
     earlier.initialised = false;

@@ -123,6 +123,49 @@ TEST_CASE("a save that is written once more, without its row, is not taken for o
     }
 }
 
+// The session file rots, and what it held is written again while changes go on.
+TEST_CASE("a save that is written once more and killed on the way is never taken for a copy") {
+    std::size_t without_row = 0;
+    std::size_t renamed = 0;
+    bool over = false;
+    // Each operation fails once, or none; then each is the last one.
+    for (std::uint64_t refused = 0; !over; ++refused) {
+        bool completed = false;
+        for (std::uint64_t kill = refused + 1; !completed; ++kill) {
+            CAPTURE(refused);
+            CAPTURE(kill);
+            REQUIRE(kill < 200);
+            Disk disk;
+            disk.saved_and_changed();
+            disk.begin = disk.start().history_base;
+            const Position saved = disk.broker.position();
+            disk.save();
+            const std::string good = *disk.files.contents(kSession);
+            disk.files.rot(kSession, good.substr(0, good.size() / 2));
+            REQUIRE(disk.store->check(disk.now)->damage.size() == 1);
+            const SaveRequest again{disk.broker.copy(), disk.broker.stamp(), "auto-save", disk.now};
+            disk.write(disk.broker.work(3, 1));
+            const std::uint64_t before = disk.files.operations();
+            if (refused > 0) {
+                disk.files.fail_at(before + refused);
+            }
+            disk.files.die_after(before + kill);
+            const auto report = disk.store->save(again);
+            completed = !disk.files.is_dead();
+            over = completed && disk.files.operations() < before + refused;
+            without_row += report && !report->in_history ? 1U : 0U;
+            disk.files.crash(support::Loss::Nothing);
+            renamed += disk.files.contents(kSession) ? 1U : 0U;
+            const Recovered recovered = disk.start();
+            CHECK_FALSE(recovered.restored_by_hand);
+            CHECK(recovered.stamp.position == disk.broker.position());
+            CHECK(number(recovered.stamp.position.seq) > number(saved.seq));
+        }
+    }
+    CHECK(without_row > 0);
+    CHECK(renamed > 0);
+}
+
 TEST_CASE_FIXTURE(Disk, "the start is the last save and what came after it") {
     saved_and_changed();
     const Recovered recovered = start();
