@@ -11,7 +11,7 @@ RUN scripts/serve --build-only && strip build/release/holdfast-broker build/rele
 FROM debian:bookworm-slim
 RUN apt-get update -q \
     && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
-        libzmq5 libspdlog1.10 libfmt9 libxxhash0 libsqlite3-0 libisal2 libcpp-httplib0.11 \
+        libzmq5 libspdlog1.10 libfmt9 libxxhash0 libsqlite3-0 libisal2 libcpp-httplib0.11 libjemalloc2 \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 holdfast \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin holdfast \

@@ -6,7 +6,7 @@
 // everything. A path that deepdiff would follow into something that we do not model sets
 // `foreign_`, which is an error at the end.
 
-#include <deque>
+#include <list>
 #include <span>
 #include <string>
 #include <string_view>
@@ -124,7 +124,7 @@ private:
     std::vector<Steps> tuples_;  // paths of lists that were tuples
     std::unordered_multimap<std::size_t, std::size_t> tuple_by_hash_;
     Value scratch_;
-    std::deque<std::string> paths_;  // paths that are not in the delta
+    std::list<std::string> paths_;  // paths that are not in the delta
     bool foreign_ = false;
     bool uncounted_ = false;    // more came than what was imported and keys
     bool shared_ = false;       // a path went through a container that is in the base twice

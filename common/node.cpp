@@ -15,6 +15,8 @@ namespace {
 
 // pickle.dumps(2, protocol=4): the type number of a Node.
 constexpr std::string_view kPickledNodeType = "\x80\x04K\x02.";
+// pickle.dumps([], protocol=4): what most dependencies are.
+constexpr std::string_view kPickledEmptyList = "\x80\x04]\x94.";
 
 bool is_continuation(char c) {
     return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U;
@@ -89,6 +91,9 @@ bool is_utf8(std::string_view bytes) {
 }
 
 Result<Dependencies> Dependencies::read(Bytes pickled) {
+    if (pickled.view() == kPickledEmptyList) {
+        return Dependencies{std::move(pickled), std::vector<NodeId>()};
+    }
     const Value value = TRY(read_pickle(pickled, PickleUse::Plain));
     if (value.is_none()) {
         return Dependencies{std::move(pickled), std::nullopt};

@@ -41,13 +41,37 @@ inline constexpr std::uint64_t kHashedBytesMax = limits::operator""_GiB(1);
 // Nested MARKs: one for each open container, and one for the arguments of an object in it.
 inline constexpr std::size_t kMarksMax = 2 * limits::kPickleDepthMax + 2;
 
+// What a machine works on. One machine after the other may use the same, so that a small pickle
+// costs no allocations for it.
+struct Scratch {
+    std::vector<Shadow> stack;
+    std::vector<std::uint32_t> marks;
+    std::vector<Shadow> memo;
+    std::vector<Box> boxes;
+
+    void clear() {
+        stack.clear();
+        marks.clear();
+        memo.clear();
+        boxes.clear();
+    }
+};
+
 template <typename Policy>
 class Machine {
 public:
     using Items = std::span<const Shadow>;
 
-    Machine(std::string_view pickle, PickleUse use, Policy policy)
-        : pickle_(pickle), use_(use), policy_(policy) {}
+    Machine(std::string_view pickle, PickleUse use, Policy& policy, Scratch& scratch)
+        : pickle_(pickle),
+          use_(use),
+          policy_(policy),
+          stack_(scratch.stack),
+          marks_(scratch.marks),
+          memo_(scratch.memo),
+          boxes_(scratch.boxes) {
+        scratch.clear();
+    }
 
     Result<typename Policy::Result> run() {
         if (pickle_.size() > std::numeric_limits<std::uint32_t>::max()) {
@@ -62,10 +86,7 @@ public:
         }
         at_ = 2;
         limit_ = pickle_.size();
-        stack_.reserve(32);
-        boxes_.reserve(16);
         boxes_.push_back(Box{});  // of every empty tuple
-        memo_.reserve(std::min<std::size_t>(pickle_.size() / 8, 4096));
         while (step()) {
         }
         if (error_) {
@@ -811,7 +832,7 @@ private:
 
     const std::string_view pickle_;
     const PickleUse use_;
-    Policy policy_;
+    Policy& policy_;
     unsigned protocol_ = 0;
     std::size_t at_ = 0;
     std::size_t begin_ = 0;  // of the opcode under way
@@ -819,11 +840,11 @@ private:
     bool in_frame_ = false;
     std::optional<Error> error_;
 
-    std::vector<Shadow> stack_;
-    std::vector<std::uint32_t> marks_;
+    std::vector<Shadow>& stack_;
+    std::vector<std::uint32_t>& marks_;
     std::size_t mark_ = 0;  // the one popped last
-    std::vector<Shadow> memo_;
-    std::vector<Box> boxes_;
+    std::vector<Shadow>& memo_;
+    std::vector<Box>& boxes_;
 
     std::uint32_t arguments_box_ = 0;    // of the last tuple that was made
     std::array<Shadow, 2> arguments_{};  // its first items

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <memory>
@@ -161,7 +162,13 @@ class Builder {
 public:
     using Result = Value;
 
-    explicit Builder(const Bytes& pickle) : pickle_(&pickle) { made_.emplace_back(); }
+    // `made` is for what is made on the way; it is left empty.
+    Builder(const Bytes& pickle, std::vector<Value>& made) : pickle_(pickle), made_(made) {
+        made_.emplace_back();
+    }
+    Builder(const Builder&) = delete;
+    Builder& operator=(const Builder&) = delete;
+    ~Builder() { made_.clear(); }
 
     Value result(const Shadow& shadow) {
         return shadow.made == 0 ? leaf(shadow) : made_[shadow.made];
@@ -312,22 +319,50 @@ private:
             return Value::bytes(Bytes::copy_of(view));
         }
         return Value::bytes(
-            pickle_->slice(static_cast<std::size_t>(view.data() - pickle_->data()), view.size()));
+            pickle_.slice(static_cast<std::size_t>(view.data() - pickle_.data()), view.size()));
     }
 
-    const Bytes* pickle_;
-    std::vector<Value> made_;  // from 1 on
+    const Bytes& pickle_;
+    std::vector<Value>& made_;  // from 1 on
 };
+
+// Of one thread: kept from pickle to pickle, unless a big one made it large.
+struct Workplace {
+    pickle::Scratch scratch;
+    std::vector<Value> made;
+
+    bool is_large() const {
+        constexpr std::size_t kItemsMax = 4096;
+        return std::max({scratch.stack.capacity(), scratch.memo.capacity(),
+                         scratch.boxes.capacity(), made.capacity()}) > kItemsMax;
+    }
+};
+
+template <typename Read>
+auto at_workplace(const Read& read) {
+    thread_local Workplace workplace;
+    auto result = read(workplace);
+    if (workplace.is_large()) {
+        workplace = {};
+    }
+    return result;
+}
 
 }  // namespace
 
 Result<Value> read_pickle(const Bytes& pickle, PickleUse use) {
-    return pickle::Machine<Builder>(pickle.view(), use, Builder(pickle)).run();
+    return at_workplace([&](Workplace& workplace) {
+        Builder builder(pickle, workplace.made);
+        return pickle::Machine(pickle.view(), use, builder, workplace.scratch).run();
+    });
 }
 
 Result<void> check_pickle(const Bytes& pickle, PickleUse use) {
-    TRY(pickle::Machine<Checker>(pickle.view(), use, Checker{}).run());
-    return {};
+    return at_workplace([&](Workplace& workplace) -> Result<void> {
+        Checker checker;
+        TRY(pickle::Machine(pickle.view(), use, checker, workplace.scratch).run());
+        return {};
+    });
 }
 
 }  // namespace common

@@ -5,6 +5,7 @@
 build_packages=(
     g++ meson ninja-build pkg-config
     libzmq3-dev cppzmq-dev libmsgpack-cxx-dev libspdlog-dev libxxhash-dev libsqlite3-dev libisal-dev zlib1g-dev
+    libjemalloc-dev
     nlohmann-json3-dev libexpected-dev libcpp-httplib-dev
 )
 # What the tests need beside that.
