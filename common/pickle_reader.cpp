@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <memory>
@@ -32,19 +33,30 @@ std::optional<std::uint32_t> find_class(std::string_view module, std::string_vie
     return std::nullopt;
 }
 
+template <std::size_t Size>
+bool is_ascii(const char* text) {
+    std::array<std::uint64_t, Size / 8> words;
+    std::memcpy(words.data(), text, Size);
+    std::uint64_t any = 0;
+    for (const std::uint64_t word : words) {
+        any |= word;
+    }
+    return (any & 0x8080808080808080U) == 0;
+}
+
 bool is_python_utf8(std::string_view text) {
     const char* at = text.data();
     const char* const end = at + text.size();
     const auto byte = [&](int offset) { return static_cast<unsigned char>(at[offset]); };
     const auto follows = [&](int offset) { return (byte(offset) & 0xc0U) == 0x80U; };
     while (at != end) {
-        if (end - at >= 8) {
-            std::uint64_t eight = 0;
-            std::memcpy(&eight, at, 8);
-            if ((eight & 0x8080808080808080U) == 0) {
-                at += 8;
-                continue;
-            }
+        if (end - at >= 32 && is_ascii<32>(at)) {
+            at += 32;
+            continue;
+        }
+        if (end - at >= 8 && is_ascii<8>(at)) {
+            at += 8;
+            continue;
         }
         const unsigned first = byte(0);
         if (first < 0x80) {
