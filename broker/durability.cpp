@@ -1,7 +1,5 @@
 #include "broker/durability.h"
 
-#include <utility>
-
 namespace broker {
 
 using common::Instant;
@@ -25,11 +23,7 @@ Durability::Says Durability::on_turn(const Position& position,
     while (durable && !waiting_.empty() && waiting_.front().last <= durable->seq) {
         waiting_.pop_front();
     }
-    const bool waits_long = age(now).value_or(Millis{}) >= kPatience;
-    if (waits_long == std::exchange(stalled_, waits_long)) {
-        return Says::Nothing;
-    }
-    return waits_long ? Says::Stalled : Says::GoesOn;
+    return watch_.on_age(age(now), now);
 }
 
 std::optional<Millis> Durability::age(Instant now) const {

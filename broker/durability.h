@@ -7,18 +7,15 @@
 #include <optional>
 
 #include "common/ids.h"
+#include "common/stall_watch.h"
 
 namespace broker {
 
 class Durability {
 public:
     // One look. `durable`: none if no snapshotter has said anything. `counts`: false while there is
-    // nothing that could be lost; then nothing waits.
-    enum class Says {
-        Nothing,
-        Stalled,  // something has waited for kPatience; once
-        GoesOn,   // after Stalled: what waits now came later
-    };
+    // nothing that could be lost; then nothing waits. Stalled: something has waited for kPatience.
+    using Says = common::StallWatch::Says;
     static constexpr common::Millis kPatience{5'000};
     Says on_turn(const common::Position& position, const std::optional<common::Position>& durable,
                  bool counts, common::Instant now);
@@ -38,7 +35,7 @@ private:
 
     common::Position seen_;
     std::deque<Mark> waiting_;
-    bool stalled_ = false;
+    common::StallWatch watch_{kPatience};
 };
 
 }  // namespace broker

@@ -402,7 +402,7 @@ void Loop::look_at_durability(Instant now) {
         case Durability::Says::Nothing:
             break;
         case Durability::Says::Stalled:
-            write(Log::Level::Info,
+            write(Log::Level::Warning,
                   "Changes of the last " +
                       std::to_string(durability_.age(now).value_or(Millis{}).count() / 1000) +
                       " s are on no disk yet: the session is durable up to " +
@@ -410,7 +410,7 @@ void Loop::look_at_durability(Instant now) {
                       common::to_string(publisher_.position()) +
                       ". The snapshotter's log says why");
             break;
-        case Durability::Says::GoesOn:
+        case Durability::Says::Recovered:
             write(Log::Level::Info, "Changes reach the disk again: the session is durable up to " +
                                         (durable ? common::to_string(*durable) : "nothing"));
             break;

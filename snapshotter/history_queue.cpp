@@ -49,7 +49,9 @@ void HistoryQueue::add(AppliedRecord record, Instant now) {
         last_ && record.position.seq == next(last_->seq) &&
         (start != nullptr ? start->parent == *last_ : record.position.epoch == last_->epoch);
     if (!goes_on) {
-        wants_save_ = wants_save_ || last_.has_value();
+        if (last_) {
+            wants_save_ = HistoryStop::Behind;
+        }
         wait_for_save();
         missed_ = missed_.value_or(now);
         return;
@@ -63,7 +65,7 @@ void HistoryQueue::add(AppliedRecord record, Instant now) {
     items_.push_back(std::move(item));
     if (bytes_ > options_.bytes_max) {
         wait_for_save();
-        wants_save_ = true;
+        wants_save_ = HistoryStop::Behind;
     }
 }
 
@@ -94,8 +96,8 @@ void HistoryQueue::save_ended(bool in_place) {
     }
 }
 
-bool HistoryQueue::wants_save() {
-    return std::exchange(wants_save_, false);
+std::optional<HistoryStop> HistoryQueue::wants_save() {
+    return std::exchange(wants_save_, std::nullopt);
 }
 
 void HistoryQueue::wait_for_save() {
@@ -200,7 +202,7 @@ void HistoryQueue::failed(const HistoryGroup& group, Instant now) {
 void HistoryQueue::lost(const HistoryGroup& group) {
     if (group_.get() == &group) {
         wait_for_save();
-        wants_save_ = true;
+        wants_save_ = HistoryStop::Removed;
     }
 }
 
@@ -215,19 +217,6 @@ std::optional<Millis> HistoryQueue::age(Instant now) const {
         }
     }
     return oldest ? std::optional(now - *oldest) : std::nullopt;
-}
-
-// ---- DurabilityWatch ---------------------------------------------------------------------------
-
-DurabilityWatch::Says DurabilityWatch::on_age(std::optional<Millis> age, Instant now) {
-    if (!age || *age < patience_) {
-        return std::exchange(said_, std::nullopt) ? Says::Recovered : Says::Nothing;
-    }
-    if (said_ && now - *said_ < kSayEvery) {
-        return Says::Nothing;
-    }
-    said_ = now;
-    return Says::Stalled;
 }
 
 }  // namespace snapshotter

@@ -46,6 +46,12 @@ struct HistoryQueueOptions {
     std::size_t group_rows = common::limits::kHistoryGroupRecordsMax;
 };
 
+// Why history does not go on.
+enum class HistoryStop {
+    Behind,   // the disk cannot follow
+    Removed,  // what it went on from is not on the disk any more
+};
+
 class HistoryQueue {
 public:
     // `base`: what was recovered, if history can go on from there. None: waiting.
@@ -57,8 +63,8 @@ public:
     // A save of what the mirror holds now begins; it ended, and is in place and in the history.
     void save_begins(const HistoryBase& base);
     void save_ended(bool in_place);
-    // True once, when only a save lets history go on and nobody may have asked for one.
-    bool wants_save();
+    // Once, when only a save lets history go on and nobody may have asked for one: why.
+    std::optional<HistoryStop> wants_save();
 
     // What is to be written now; the same again until ended(). Null: nothing.
     std::shared_ptr<const HistoryGroup> take(common::Instant now);
@@ -96,28 +102,13 @@ private:
     HistoryQueueOptions options_;
     std::optional<common::Position> last_;  // of what was taken in; none: waiting
     bool held_ = false;
-    bool wants_save_ = false;
+    std::optional<HistoryStop> wants_save_;
     bool hurrying_ = false;
     std::deque<Item> items_;
     std::size_t bytes_ = 0;  // items and the group under way
     std::shared_ptr<const HistoryGroup> group_;
     std::optional<common::Instant> retry_at_;
     std::optional<common::Instant> missed_;  // the first record that came while waiting
-};
-
-// Says when changes have not reached the disk for long, and when they do again (pure).
-class DurabilityWatch {
-public:
-    enum class Says { Nothing, Stalled, Recovered };
-    static constexpr common::Millis kSayEvery{60'000};
-    explicit DurabilityWatch(common::Millis patience) : patience_(patience) {}
-    // `age` as HistoryQueue has it. Stalled is said again once a minute.
-    Says on_age(std::optional<common::Millis> age, common::Instant now);
-    bool stalled() const { return said_.has_value(); }
-
-private:
-    common::Millis patience_;
-    std::optional<common::Instant> said_;
 };
 
 }  // namespace snapshotter

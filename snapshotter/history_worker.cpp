@@ -87,7 +87,6 @@ struct HistoryWorker::State {
         }
         if (!appended) {
             report.error = appended.error().what;
-            report.lost = report.lost || appended.error().kind == common::ErrorKind::NotFound;
         }
         announce();
     }

@@ -18,8 +18,7 @@ namespace snapshotter {
 struct HistoryReport {
     std::optional<common::Position> durable;  // the newest, if it has moved
     std::optional<std::string> error;         // of the last attempt that failed, once for each
-    bool lost = false;                        // `error` was: it is gone what history went on from
-    bool wants_save = false;                  // see HistoryQueue
+    std::optional<HistoryStop> wants_save;    // see HistoryQueue
     std::vector<std::string> removed;         // segments too old or too many
 };
 

@@ -226,12 +226,12 @@ void Loop::receive_history(Instant now) {
         perform_all(effects, now);
     }
     if (report.wants_save) {
-        parts_.log.error(
-            std::string(report.lost ? "The history was removed from the disk"
-                                    : "The disk does not follow: the history of the last changes "
-                                      "is given up") +
-            "; a save of the whole session takes its place");
-        parts_.schedule.request(reasons::kHistoryBehind);
+        const bool removed = *report.wants_save == HistoryStop::Removed;
+        parts_.log.error(std::string(removed ? "The history was removed from the disk"
+                                             : "The disk does not follow: the history of the last "
+                                               "changes is given up") +
+                         "; a save of the whole session takes its place");
+        parts_.schedule.request(removed ? reasons::kHistoryRemoved : reasons::kHistoryBehind);
     }
     if (report.error && now - history_error_said_ >= kErrorEvery) {
         history_error_said_ = now;
@@ -243,14 +243,14 @@ void Loop::receive_history(Instant now) {
     }
     const HistoryStatus status = history_status(now);
     switch (durability_.on_age(status.age, now)) {
-        case DurabilityWatch::Says::Nothing:
+        case common::StallWatch::Says::Nothing:
             break;
-        case DurabilityWatch::Says::Stalled:
+        case common::StallWatch::Says::Stalled:
             parts_.log.error(
                 "Changes of the last " + std::to_string(status.age->count() / 1000) +
                 " s are NOT on disk yet: they would be lost if this machine failed now");
             break;
-        case DurabilityWatch::Says::Recovered:
+        case common::StallWatch::Says::Recovered:
             parts_.log.info("All changes are on disk again");
             break;
     }

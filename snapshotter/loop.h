@@ -12,6 +12,7 @@
 #include "common/io/signals.h"
 #include "common/io/zmq_socket.h"
 #include "common/log.h"
+#include "common/stall_watch.h"
 #include "snapshotter/history_worker.h"
 #include "snapshotter/mirror.h"
 #include "snapshotter/progress.h"
@@ -96,7 +97,7 @@ private:
     common::Instant history_error_said_{};
     Status status_;
     common::Position saving_;  // of the save that is running
-    DurabilityWatch durability_{kDurabilityPatience};
+    common::StallWatch durability_{kDurabilityPatience};
     int exit_code_ = kExitOk;
 
     // What the link does not take just now. What waits for long is of no use any more: the mirror

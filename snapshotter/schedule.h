@@ -26,6 +26,7 @@ inline constexpr const char* kRecovered = "recovered";
 inline constexpr const char* kDamaged = "damage_found";
 inline constexpr const char* kInitialised = "session_initialized";
 inline constexpr const char* kHistoryBehind = "history_behind";
+inline constexpr const char* kHistoryRemoved = "history_removed";
 inline constexpr const char* kBrokerStopped = "broker_stopped";
 std::string user_disconnect(const common::UserName& name);  // "user_disconnect:NAME"
 std::string manual(const std::string& text);                // "manual:text", or "manual"

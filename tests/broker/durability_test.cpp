@@ -48,18 +48,19 @@ TEST_CASE("where there is nothing to lose nothing waits") {
     CHECK(durability.age(at(60'001)) == Millis(1));
 }
 
-TEST_CASE("a stall is said once, and once that it is over") {
+TEST_CASE("a stall is said, and once that it is over") {
     Durability durability;
     durability.on_turn(up_to(1), {}, true, at(0));
     CHECK(durability.on_turn(up_to(2), {}, true, at(4'999)) == Says::Nothing);
     CHECK(durability.on_turn(up_to(2), {}, true, at(5'000)) == Says::Stalled);
-    CHECK(durability.on_turn(up_to(3), {}, true, at(900'000)) == Says::Nothing);
-    CHECK(durability.on_turn(up_to(3), up_to(2), true, at(900'100)) == Says::GoesOn);
+    CHECK(durability.on_turn(up_to(2), {}, true, at(64'999)) == Says::Nothing);
+    CHECK(durability.on_turn(up_to(3), {}, true, at(900'000)) == Says::Stalled);
+    CHECK(durability.on_turn(up_to(3), up_to(2), true, at(900'100)) == Says::Recovered);
     CHECK(durability.on_turn(up_to(3), up_to(3), true, at(900'200)) == Says::Nothing);
     // The next one is another.
     durability.on_turn(up_to(4), up_to(3), true, at(910'000));
     CHECK(durability.on_turn(up_to(4), up_to(3), true, at(915'000)) == Says::Stalled);
-    CHECK(durability.on_turn(up_to(4), up_to(4), true, at(915'001)) == Says::GoesOn);
+    CHECK(durability.on_turn(up_to(4), up_to(4), true, at(915'001)) == Says::Recovered);
 }
 
 TEST_CASE("a stall of hours takes no memory without end, and its age stays that of the oldest") {

@@ -187,6 +187,7 @@ def test_directory_removed_while_a_client_edits(make_server, new_client, tmp_pat
     assert seq_of('durable') == durable
     assert not server.data.exists(), 'it is not made behind the back of whoever removed it'
     assert server.serving(), 'the session goes on'
+    server.snapshotter.wait_log('The history was removed from the disk')
     server.broker.wait_log('are on no disk yet')
     wait_until(lambda: server.broker.health()['durable_age_ms'] >= 5000, 'its health says so')
     assert server.broker.metrics()['holdfast_durable_age_seconds'] >= 5

@@ -105,7 +105,7 @@ TEST_CASE_FIXTURE(Mirror, "a fresh session begins from nothing") {
     for (HistoryRow& row : broker.begin(7, 3)) {
         queue.add(applied(std::move(row)), at(0));
     }
-    CHECK_FALSE(queue.wants_save());
+    CHECK_FALSE(queue.wants_save().has_value());
     const auto group = queue.take(at(50));
     REQUIRE(group != nullptr);
     CHECK(group->begin == HistoryBase{});
@@ -149,7 +149,7 @@ TEST_CASE_FIXTURE(Mirror, "another graph: history goes on after a save of it") {
         feed(queue, 1, 9000);
         CHECK(written(queue, 9900) == broker.position());
     }
-    CHECK_FALSE(queue.wants_save());  // who replaced the graph has asked for one
+    CHECK_FALSE(queue.wants_save().has_value());  // who replaced the graph has asked for one
 }
 
 TEST_CASE_FIXTURE(Mirror, "a save that began before the graph was replaced does not count") {
@@ -185,8 +185,8 @@ TEST_CASE_FIXTURE(Mirror, "what the disk cannot follow is dropped, and a save wa
         feed(queue, 5, 2000);
     }
     CHECK_FALSE(queue.flowing());
-    CHECK(queue.wants_save());
-    CHECK_FALSE(queue.wants_save());
+    CHECK(queue.wants_save() == HistoryStop::Behind);
+    CHECK_FALSE(queue.wants_save().has_value());
     CHECK(queue.bytes() == 0);
     CHECK_FALSE(queue.committed(*group).has_value());  // out of date
     CHECK(queue.age(at(3000)) == Millis(2000));
@@ -205,13 +205,13 @@ TEST_CASE_FIXTURE(Mirror,
     REQUIRE(group != nullptr);
     feed(queue, 3, 1060);
     queue.lost(*group);
-    CHECK(queue.wants_save());
-    CHECK_FALSE(queue.wants_save());
+    CHECK(queue.wants_save() == HistoryStop::Removed);
+    CHECK_FALSE(queue.wants_save().has_value());
     CHECK_FALSE(queue.flowing());
     CHECK(queue.take(at(9000)) == nullptr);
     CHECK(queue.age(at(2000)) == Millis(1000));
     feed(queue, 1, 2000);
-    CHECK_FALSE(queue.wants_save());  // it was asked for
+    CHECK_FALSE(queue.wants_save().has_value());  // it was asked for
     const HistoryBase base = broker.base();
     queue.save_begins(base);
     feed(queue, 1, 3000);
@@ -230,17 +230,5 @@ TEST_CASE_FIXTURE(Mirror, "a record that does not go on is never written") {
     broker.work(1, 9);  // missed
     feed(queue, 3, 0);
     CHECK(queue.take(at(9000)) == nullptr);
-    CHECK(queue.wants_save());
-}
-
-TEST_CASE("stalled is said once a minute, recovered once") {
-    using Says = DurabilityWatch::Says;
-    DurabilityWatch watch(Millis(5000));
-    CHECK(watch.on_age({}, at(0)) == Says::Nothing);
-    CHECK(watch.on_age(Millis(4999), at(0)) == Says::Nothing);
-    CHECK(watch.on_age(Millis(5000), at(100)) == Says::Stalled);
-    CHECK(watch.on_age(Millis(6000), at(1100)) == Says::Nothing);
-    CHECK(watch.on_age(Millis(66'000), at(60'100)) == Says::Stalled);
-    CHECK(watch.on_age(Millis(10), at(60'200)) == Says::Recovered);
-    CHECK(watch.on_age(Millis(10), at(60'300)) == Says::Nothing);
+    CHECK(queue.wants_save() == HistoryStop::Behind);
 }

@@ -95,8 +95,7 @@ TEST_CASE_FIXTURE(Disk, "what somebody removed is not called durable; a save is 
     feed(worker, broker.work(1, 1));
     const HistoryReport lost = report(worker);
     CHECK(lost.error.has_value());
-    CHECK(lost.lost);
-    CHECK(lost.wants_save);
+    CHECK(lost.wants_save == HistoryStop::Removed);
     CHECK_FALSE(lost.durable.has_value());
     CHECK_FALSE(worker.status(io::instant_now()).flowing);
     // The directory is back, and a save in place.

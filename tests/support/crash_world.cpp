@@ -785,9 +785,10 @@ private:
             process.mirror->on_durable(*durable, effects);
             perform_all(side, std::move(effects));
         }
-        if (process.queue->wants_save()) {
+        if (const auto stop = process.queue->wants_save()) {
             ++outcome_.counts.given_up;
-            process.schedule->request(reasons::kHistoryBehind);
+            process.schedule->request(*stop == HistoryStop::Removed ? reasons::kHistoryRemoved
+                                                                    : reasons::kHistoryBehind);
         }
     }
 
