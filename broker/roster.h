@@ -23,6 +23,7 @@ enum class Stage : std::uint8_t {
     Stranger,  // not logged in: may ask RequestServerInfo and Auth, nothing else
     Member,    // on the roster
     Ghost      // was a member, is off the roster, may come back under its identity for a while
+               // (framed: may not; its name was taken before its last edits had come)
 };
 
 // How far a member is with the graph.

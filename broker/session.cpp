@@ -315,12 +315,11 @@ void Session::lose(Client& client, const std::string& reason, Instant now, Effec
 }
 
 void Session::give_up(Client& client, Instant now, Effects& effects) {
-    if (client.generation == Generation::Framed && !client.data_open) {
+    const bool returns = client.generation == Generation::Zmtp;
+    if (!returns) {
         throw_out(client, "your data connection is gone, join again", effects);
-        leave(client, "connection closed", false, now, effects);
-    } else {
-        leave(client, "connection closed", true, now, effects);
     }
+    leave(client, "connection closed", returns, now, effects);
 }
 
 void Session::on_arrived(ClientId id, Channel channel, std::uint64_t total, Instant now) {
@@ -857,7 +856,7 @@ void Session::tick_presence(Instant now, Effects& effects) {
         } else if (!member->detached_since && member->heartbeat.lost(now, options_.timeout)) {
             effects.emplace_back(Close{member->id, false});
             leave(*member, "no heartbeat for " + std::to_string(options_.timeout.count()) + " ms",
-                  true, now, effects);
+                  member->generation == Generation::Zmtp, now, effects);
         } else if (!member->data_open && now - member->lost_since > options_.timeout) {
             if (member->phase == Phase::Pending) {
                 member->outbox.command(wire::auth_reply("FAILED: data channel timeout"), effects);
@@ -876,7 +875,12 @@ void Session::tick_presence(Instant now, Effects& effects) {
         roster_.forget(member->id);  // of those who left now, who will not come back
     }
     for (Client* ghost : roster_.ghosts()) {
-        if (now - ghost->left_at > options_.timeout) {
+        // One of the framed generation is here for its last edits only: its name was taken at once.
+        const bool framed = ghost->generation == Generation::Framed;
+        if (now - ghost->left_at > (framed ? kDetached : options_.timeout)) {
+            if (framed) {
+                throw_out(*ghost, "somebody else has joined under your name, join again", effects);
+            }
             ghost->stage = Stage::Stranger;
             effects.emplace_back(Trust{ghost->id, false});
             ghost->name.clear();

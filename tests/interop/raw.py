@@ -107,6 +107,10 @@ class ZmtpPeer(Peer):
     def send_data(self, chunks):
         self.data.send_multipart(chunks)
 
+    def receive_data(self):
+        """The next data message's chunks, or None."""
+        return self.data.recv_multipart() if self.data.poll(int(DEADLINE * 1000)) else None
+
     def close_when_handled(self):
         """Closes, after everything it sent has left this process: an answer on the command
         connection, or the server's closing it, shows that the server has read that one; the data
@@ -161,12 +165,13 @@ class FramedPeer(Peer):
         self.version = version
         self.port = port
         self.identity = identity or uuid.uuid4().bytes
-        self.received = b''
+        self.received = {}  # by role, what is no whole message yet
         self.connections = {}
         for role in roles:
             self.open(role)
 
     def open(self, role):
+        self.received[role] = bytearray()
         self.connections[role] = connect(self.port)
         self.connections[role].sendall(handshake(self.identity, role.encode()))
 
@@ -187,40 +192,47 @@ class FramedPeer(Peer):
         if 'T' in self.connections:
             self.connections['T'].sendall(framed([word]))
 
-    def take_message(self):
+    def take_message(self, role):
         """A whole message from what was received, or None."""
+        received = self.received[role]
         places = []
         at = 4
-        if len(self.received) < at:
+        if len(received) < at:
             return None
-        for _ in range(struct.unpack_from('!I', self.received)[0]):
-            if len(self.received) < at + 4:
+        for _ in range(struct.unpack_from('!I', received)[0]):
+            if len(received) < at + 4:
                 return None
-            size = struct.unpack_from('!I', self.received, at)[0]
+            size = struct.unpack_from('!I', received, at)[0]
             places.append((at + 4, at + 4 + size))
             at += 4 + size
-        if len(self.received) < at:
+        if len(received) < at:
             return None
-        chunks = [self.received[start:end] for start, end in places]
-        self.received = self.received[at:]
+        chunks = [bytes(received[start:end]) for start, end in places]
+        del received[:at]
         return chunks
 
-    def receive_command(self, seconds):
-        """The next command's chunks, or None, also at the end of the connection."""
+    def receive_message(self, role, seconds):
+        """The next message's chunks, or None, also at the end of the connection."""
         end = time.monotonic() + seconds
-        while (message := self.take_message()) is None:
+        while (message := self.take_message(role)) is None:
             left = end - time.monotonic()
             if left <= 0:
                 return None
-            self.connections['C'].settimeout(left)
+            self.connections[role].settimeout(left)
             try:
-                more = self.connections['C'].recv(1 << 20)
+                more = self.connections[role].recv(1 << 20)
             except (TimeoutError, ConnectionError):
                 return None
             if not more:
                 return None
-            self.received += more
+            self.received[role] += more
         return message
+
+    def receive_command(self, seconds):
+        return self.receive_message('C', seconds)
+
+    def receive_data(self):
+        return self.receive_message('D', DEADLINE)
 
     def close_when_handled(self):
         """Closes, after the server has read what was sent: an answer on the command connection, or

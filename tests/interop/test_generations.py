@@ -148,7 +148,6 @@ def test_a_new_connection_replaces_the_old_one(framed_server, new_client_of, rol
     assert peer.login('twin') == 'RUNNING'
     peer.join()
     old = peer.connections[role]
-    peer.received = b''
     peer.open(role)
     wait_until(lambda: ended(old), 'the old connection is closed')
     uuid = alice.add({'after': 'the replacement'})
