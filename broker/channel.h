@@ -19,9 +19,10 @@ inline constexpr std::size_t kGenerations = 2;
 
 // Why a connection is no more.
 enum class Ending : std::uint8_t {
-    Lost,     // the client closed it, or the network did, or what it sent was wrong
-    TooSlow,  // closed by us: its queue was full, or it took nothing for too long
-    Replaced  // closed by us: the client has made a new one
+    Lost,      // the client closed it, or the network did, or its time to log in was over
+    AtFault,   // closed by us: what it sent was no message, or too much of a stranger
+    TooSlow,   // closed by us: its queue was full, or it took nothing for too long
+    Replaced,  // closed by us: the client has made a new one
 };
 
 }  // namespace broker

@@ -122,7 +122,7 @@ struct Listener::Entry {
     std::uint64_t stranger_messages_from = 0;
     std::size_t retire_bytes_left = kRetiringBytesMax;
     ConnectionId successor{};      // Held, until this one is gone
-    Ending ending = Ending::Lost;  // Retiring
+    Ending ending = Ending::Lost;  // why it will be Closed
     bool opened = false;
     bool paused = false;
     bool blocked = false;  // the kernel takes no more
@@ -494,6 +494,9 @@ void Listener::finish(Entry& entry, Instant now, std::vector<Incoming>& out) {
         return;
     }
     std::string reason = entry.state == State::Retiring ? entry.retire_reason : end.reason;
+    if (end.fault && entry.state != State::Retiring) {
+        entry.ending = Ending::AtFault;
+    }
     out.push_back(event(Incoming::Kind::Closed, entry, std::move(reason)));
     release_identity(entry, out);
     if (end.fault && entry.connection.has_output()) {
@@ -587,6 +590,7 @@ void Listener::check_stranger(Entry& entry, Instant now, std::vector<Incoming>& 
     const std::uint64_t bytes = statistics.bytes_in - entry.stranger_bytes_from;
     if (messages > options_.stranger_messages_max || bytes > options_.stranger_bytes_max) {
         ++counters_.too_much;
+        entry.ending = Ending::AtFault;
         cut_off(entry, "sent too much without having logged in", now, out);
     } else if (now - entry.stranger_since >= Millis(options_.stranger_ms_max)) {
         ++counters_.too_long;

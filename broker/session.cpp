@@ -140,6 +140,9 @@ void Session::on_opened(ClientId id, Generation generation, Channel channel,
                         const std::string& peer, Instant now, Effects& effects) {
     Client& client = roster_.client(id);
     client.generation = generation;
+    if (channel == Channel::Command || client.peer.empty()) {
+        client.peer = peer;
+    }
     client.outbox.set_generation(generation);
     if (channel == Channel::Heartbeat) {
         client.heartbeat_open = true;
@@ -152,7 +155,6 @@ void Session::on_opened(ClientId id, Generation generation, Channel channel,
     } else if (channel == Channel::Command) {
         client.has_asked = false;
         client.command_open = true;
-        client.peer = peer;
         client.state_queued = 0;
         tell_farewell(client, effects);
         if (client.owes_telling) {
@@ -262,6 +264,9 @@ void Session::on_closed(ClientId id, Channel channel, const std::string& reason,
     if (client == nullptr) {
         return;
     }
+    if (ending == Ending::AtFault) {
+        refuse(*client, common::log_text(reason) + "; its connection is closed", effects);
+    }
     if (channel == Channel::Heartbeat) {
         client->heartbeat_open = false;
         client->heartbeat.on_closed(now);
@@ -283,7 +288,7 @@ void Session::on_closed(ClientId id, Channel channel, const std::string& reason,
                 }
                 throw_out(*client, words, effects);
                 leave(*client, "too slow", false, now, effects);
-            } else if (client->generation == Generation::Framed && ending == Ending::Lost) {
+            } else if (client->generation == Generation::Framed && ending != Ending::Replaced) {
                 lose(*client, reason, now, effects);
             } else if (channel == Channel::Command) {
                 detach(*client, reason, now, effects);

@@ -404,6 +404,7 @@ TEST_CASE("a stranger may send little") {
         client.say(words);
         f.until([&] { return f.events.back().kind == Incoming::Kind::Closed; });
         CHECK(f.events.back().reason == "sent too much without having logged in");
+        CHECK(f.events.back().ending == broker::Ending::AtFault);
         CHECK(f.listener.counters().too_much == 1);
         f.until([&] {
             client.hear();
@@ -739,6 +740,22 @@ TEST_CASE("the same identity and role replaces the old connection of the framed 
     CHECK(f.events[3].channel == Channel::Data);
     CHECK(f.events[5].chunks[0].view() == "young");
     CHECK(f.listener.connected(Channel::Command, f.events[2].identity));
+}
+
+TEST_CASE("who sends what is no message is closed, and it shows that it was at fault") {
+    Fixture f;
+    Client wrong(f.framed_port);
+    wrong.say(framed_handshake("anna", 'D') + framed("good") + "\xff\xff\xff\xff");
+    f.until_events(3);
+    CHECK(f.events[1].kind == Incoming::Kind::Message);
+    CHECK(f.events[2].kind == Incoming::Kind::Closed);
+    CHECK(f.events[2].ending == broker::Ending::AtFault);
+    CHECK(f.events[2].reason == "a message of 4294967295 chunks, at most 16 are taken");
+    Client gone(f.framed_port);
+    gone.say(framed_handshake("bob", 'D') + framed("good"));
+    gone.hang_up();
+    f.until_events(6);
+    CHECK(f.events[5].ending == broker::Ending::Lost);
 }
 
 TEST_CASE("a framed handshake has 5 s, in words of its own when it is wrong") {

@@ -103,6 +103,13 @@ private:
                                    : Channel::Heartbeat};
     }
 
+    static broker::Ending ending(const Words& words) {
+        return words.named.contains("slow")       ? broker::Ending::TooSlow
+               : words.named.contains("replaced") ? broker::Ending::Replaced
+               : words.named.contains("fault")    ? broker::Ending::AtFault
+                                                  : broker::Ending::Lost;
+    }
+
     void say(const Words& words, Channel channel, Chunks chunks) {
         session_.on_message(client(words), channel, std::move(chunks), now_, effects_);
     }
@@ -139,11 +146,10 @@ private:
             }
         } else if (verb == "close") {
             for (const Channel channel : channels(words.at(1))) {
-                session_.on_closed(client(words), channel, "closed by the peer",
-                                   words.named.contains("slow")       ? broker::Ending::TooSlow
-                                   : words.named.contains("replaced") ? broker::Ending::Replaced
-                                                                      : broker::Ending::Lost,
-                                   now_, effects_);
+                session_.on_closed(
+                    client(words), channel,
+                    words.named.contains("fault") ? "a message of 17 chunks" : "closed by the peer",
+                    ending(words), now_, effects_);
             }
         } else if (verb == "arrived") {
             session_.on_arrived(client(words), channels(words.at(1)).front(),

@@ -207,16 +207,20 @@ def test_a_client_of_a_killed_broker_joins_again(framed_server, new_client_of):
 
 
 def strange_beginnings():
-    """(what a peer sends at once, in which words it is refused, if it never got further)"""
+    """(what a peer sends at once, in which words it is refused)"""
     name = b'a' * 16
     yield b'GET / HTTP/1.1\r\n\r\n', "its first bytes are 'GET '"
     yield b'\xff\0\0\0\0\0\0\0\x01\x7f\x03\x01NULL', 'up to 0.9.10 (ZeroMQ)'
     yield struct.pack('!I', 257), 'its first bytes are'
     yield raw.handshake(name, b'X'), "the unknown role 'X'"
-    yield raw.handshake(name, b'C') + struct.pack('!I', 17), ''
-    yield raw.handshake(name, b'C') + b'\xff' * 4, ''
-    yield raw.handshake(name, b'D') + struct.pack('!II', 1, 1 << 29), ''
-    yield raw.handshake(name, b'T') + struct.pack('!II', 16, 0xffffffff), ''
+    # What comes after a good handshake is refused in a line that names the peer.
+    refused = 'Refused from 127.0.0.1:PORT: a message of '
+    yield raw.handshake(name, b'C') + struct.pack('!I', 17), refused + '17 chunks'
+    yield raw.handshake(name, b'C') + b'\xff' * 4, refused + '4294967295 chunks'
+    yield raw.handshake(name, b'D') + struct.pack('!II', 1, 1 << 29), refused + 'more than 16384 bytes'
+    yield raw.handshake(name, b'T') + struct.pack('!II', 16, 0xffffffff), refused + 'more than'
+    flood = raw.framed([b'x' * 16_000]) * 17
+    yield raw.handshake(name, b'D') + flood, refused.partition('a mess')[0] + 'sent too much'
 
 
 def test_beginnings_that_are_refused(framed_server, new_client_of):
@@ -225,8 +229,9 @@ def test_beginnings_that_are_refused(framed_server, new_client_of):
     for beginning, words in strange_beginnings():
         mark = framed_server.broker.mark()
         with contextlib.closing(raw.connect(framed_server.port)) as peer:
+            words = words.replace('PORT', str(peer.getsockname()[1]))
             peer.sendall(beginning)
-            wait_until(lambda: ended(peer), f'the server closes after {beginning!r}')
+            wait_until(lambda: ended(peer), f'the server closes after {beginning[:40]!r}')
         framed_server.broker.wait_log(words, since=mark)
     alice.add({'still': 'here'})
     assert alice.state() == 'ACTIVE'
