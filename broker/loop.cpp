@@ -106,6 +106,7 @@ void Loop::turn(Instant now) {
     take_clients(now);
     tick(now);
     prepare_mark();
+    tidying_.on_turn(session_.graph(), now);
     // First: what a client has seen has left for the snapshotter.
     flush_feed();
     listener_.flush(now);

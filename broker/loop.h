@@ -21,6 +21,7 @@
 #include "common/log.h"
 #include "common/log_limiter.h"
 #include "common/result.h"
+#include "common/tidying.h"
 
 namespace broker {
 
@@ -108,6 +109,7 @@ private:
     std::array<std::array<bool, kVisitors>, kGenerations> hinted_{};
     std::uint64_t link_refused_ = 0;
     bool mark_wanted_ = false;
+    common::Tidying tidying_;
     common::feed::PacketWriter packets_;  // records that have not left
     std::vector<common::feed::Packet> full_packets_;
     std::optional<Shutdown> shutdown_;

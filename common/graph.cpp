@@ -132,10 +132,11 @@ struct Graph::State {
 
     struct Parsed {
         Value value;
-        Extent extent;          // of it
-        bool newer = false;     // than the bytes of `node`
-        std::size_t bytes = 0;  // about what `value` weighs
-        std::size_t added = 0;  // bytes of deltas since that was found out; part of `bytes`
+        Extent extent;           // of it
+        bool newer = false;      // than the bytes of `node`
+        std::uint64_t edit = 0;  // number of the last one
+        std::size_t bytes = 0;   // about what `value` weighs
+        std::size_t added = 0;   // bytes of deltas since that was found out; part of `bytes`
         Recent::iterator recent;
         Recent::iterator untidy;  // if `newer`
     };
@@ -192,6 +193,7 @@ struct Graph::State {
     std::unordered_map<NodeId, std::unordered_map<Entry*, std::size_t>> referrers;
     Recent recent;  // entries that are parsed, the most recently used first
     Recent untidy;  // those of them that are newer than their bytes, the latest edit first
+    std::uint64_t edits = 0;
     std::size_t parsed_bytes = 0;
     std::size_t parsed_bytes_max;
     std::size_t memory_bytes = 0;
@@ -388,6 +390,7 @@ Result<Applied> Graph::State::on(const PatchNode& patch) {
         applied.fold = TRY(fold_node_data(parsed->value, delta, parsed->extent));
         applied.changed = true;
         set_newer(entry, true);
+        parsed->edit = edits++;
         entry.stale = true;
 
         parsed_bytes -= parsed->bytes;
@@ -590,14 +593,22 @@ Hash128 Graph::digest() {
     return digest_of(hashes, state_->metadata, state_->initialised, state_->timeline);
 }
 
-bool Graph::tidy(std::size_t bytes) {
+bool Graph::tidy(std::size_t bytes, std::uint64_t before) {
     for (std::size_t done = 0; !state_->untidy.empty();) {
+        State::Entry& oldest = *state_->untidy.back();
+        if (oldest.parsed->edit >= before) {
+            return true;
+        }
         if (done >= bytes) {
             return false;
         }
-        done += state_->current(*state_->untidy.back())->data.size();
+        done += state_->current(oldest)->data.size();
     }
     return true;
+}
+
+std::uint64_t Graph::edits() const {
+    return state_->edits;
 }
 
 std::size_t Graph::memory_bytes() const {

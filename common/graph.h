@@ -7,6 +7,8 @@
 // back to bytes) and are pickled again only when somebody asks for their bytes.
 
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <vector>
@@ -74,9 +76,12 @@ public:
     Hash128 digest();  // of copy()
 
     // Pickles some of what was edited since the last copy or digest, what was edited least recently
-    // first: nodes of `bytes` or a little more. True: nothing is left, so that the next copy or
-    // digest has nothing to pickle. For who must not be held up by it.
-    bool tidy(std::size_t bytes);
+    // first: nodes of `bytes` or a little more, and only what was not edited since edit number
+    // `before`. True: nothing of that is left for the next copy or digest to pickle. For who must
+    // not be held up by it.
+    bool tidy(std::size_t bytes, std::uint64_t before = std::numeric_limits<std::uint64_t>::max());
+    // How many times data of a node was edited: the number of the next edit.
+    std::uint64_t edits() const;
 
     // About the bytes of all nodes.
     std::size_t memory_bytes() const;

@@ -99,6 +99,7 @@ bool Loop::turn() {
     MirrorEffects effects;
     parts_.mirror.on_tick(now, effects);
     perform_all(effects, now);
+    tidying_.on_turn(parts_.mirror.graph(), now);
 
     if (stopping_.start_save(now)) {
         parts_.schedule.request(reasons::kShutdown);

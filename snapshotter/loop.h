@@ -13,6 +13,7 @@
 #include "common/io/zmq_socket.h"
 #include "common/log.h"
 #include "common/stall_watch.h"
+#include "common/tidying.h"
 #include "snapshotter/history_worker.h"
 #include "snapshotter/mirror.h"
 #include "snapshotter/progress.h"
@@ -98,6 +99,7 @@ private:
     Status status_;
     common::Position saving_;  // of the save that is running
     common::StallWatch durability_{kDurabilityPatience};
+    common::Tidying tidying_;
     int exit_code_ = kExitOk;
 
     // What the link does not take just now. What waits for long is of no use any more: the mirror

@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 ROOMS = {
     "common": """
         verify result limits ids bytes secret value pickle
-        delta_convert delta_path delta_order delta_any_set delta node mutation graph feed feed_stream position_json
+        delta_convert delta_path delta_order delta_any_set delta node mutation graph tidying feed feed_stream position_json
         whole file_error stream_hash gzip session_file config log log_limiter stall_watch metrics
         io/clock io/random io/zmq_socket io/signals io/http_server""",
     "broker": """

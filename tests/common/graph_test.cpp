@@ -98,7 +98,13 @@ TEST_CASE("tidy pickles a little at a time, what was edited least recently first
     CHECK(graph.digest() == other.digest());
 
     edit(5);
+    const std::uint64_t edits = graph.edits();
+    edit(6);
     CHECK_FALSE(graph.tidy(0));
+    CHECK(graph.tidy(0, edits - 1));       // nothing is so old
+    CHECK(graph.tidy(node_bytes, edits));  // the older of the two
+    CHECK(graph.tidy(0, edits));
+    CHECK_FALSE(graph.tidy(0, edits + 1));  // the other one
     REQUIRE(graph.apply(Cleared{}));
     CHECK(graph.tidy(0));
 }
