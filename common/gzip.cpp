@@ -136,7 +136,9 @@ struct GzipReader::State {
         stream.next_out = reinterpret_cast<std::uint8_t*>(out.data());
         stream.avail_out = static_cast<std::uint32_t>(out.size());
         const int status = isal_inflate(&stream);
-        in.remove_prefix(piece.size() - stream.avail_in);
+        // Where a trailer is wrong it gives back what it had read ahead, and that may have stood in
+        // an earlier piece, which is no longer ours to look at.
+        in.remove_prefix(piece.size() - std::min<std::size_t>(stream.avail_in, piece.size()));
         if (status != ISAL_DECOMP_OK && status != ISAL_END_INPUT) {
             return bad_input("the gzip data are damaged before byte " +
                              std::to_string(taken - in.size()));

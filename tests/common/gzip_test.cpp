@@ -127,6 +127,24 @@ TEST_CASE("each flipped bit of the data and each cut is seen") {
     CHECK_FALSE(unzip(source_of(Bytes(file + "rubbish"))).has_value());
 }
 
+TEST_CASE("what is damaged is found where it is, however the file is cut") {
+    const std::string member = zip({text_of(300)});
+    for (std::size_t gone = 1; gone <= 8; ++gone) {
+        const std::string file = member.substr(0, member.size() - gone) + member;
+        for (std::size_t piece = 1; piece <= 64; ++piece) {
+            CAPTURE(gone);
+            CAPTURE(piece);
+            const auto back = unzip(in_pieces(file, piece));
+            REQUIRE_FALSE(back.has_value());
+            const std::string words = "the gzip data are damaged before byte ";
+            REQUIRE(back.error().what.starts_with(words));
+            const auto place = std::stoull(back.error().what.substr(words.size()));
+            CHECK(place >= member.size() - gone - 8);
+            CHECK(place <= member.size() + piece);
+        }
+    }
+}
+
 TEST_CASE("blocks are streams of zlib, which zlib itself reads; its own are read too") {
     ZlibBlocks blocks;
     for (const std::size_t size : {0UL, 1UL, 600UL, 70'000UL, 3'000'000UL}) {
