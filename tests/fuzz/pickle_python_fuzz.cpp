@@ -1,5 +1,5 @@
-// What we accept Python loads, and from what we write of it Python loads the same value: types, bits,
-// order and sharing. For deltas deepdiff is asked, where it is installed.
+// What we accept Python loads, and from what we write of it Python loads the same value: types,
+// bits, order and sharing. For deltas deepdiff is asked, where it is installed.
 //
 // HOLDFAST_PYTHON names the Python, by default python3; it runs pickle_python.py beside this file,
 // which has the grammar of what goes through the pipes.
