@@ -8,7 +8,10 @@ namespace broker {
 
 enum class Channel : std::uint8_t { Command, Data, Heartbeat };
 inline constexpr std::size_t kChannels = 3;
-const char* name(Channel channel);
+constexpr const char* name(Channel channel) {
+    constexpr const char* kNames[kChannels] = {"command", "data", "heartbeat"};
+    return kNames[static_cast<std::size_t>(channel)];
+}
 
 // What a client speaks beneath the messages, and how it behaves in a few points.
 enum class Generation : std::uint8_t {

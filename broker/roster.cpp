@@ -3,21 +3,8 @@
 #include <algorithm>
 
 #include "common/log.h"
-#include "common/verify.h"
 
 namespace broker {
-
-const char* name(Channel channel) {
-    switch (channel) {
-        case Channel::Command:
-            return "command";
-        case Channel::Data:
-            return "data";
-        case Channel::Heartbeat:
-            return "heartbeat";
-    }
-    VERIFY(false);
-}
 
 std::string Client::label() const {
     const std::string where = peer.empty() ? "unknown address" : peer;
