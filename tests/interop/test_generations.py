@@ -15,6 +15,7 @@ from conftest import FRAMED, ZMTP
 from processes import wait_until
 
 CONTENTS = [values.mixed_content(index) for index in range(12)]
+CROWD = 3000
 
 
 @pytest.fixture(params=versions.VERSIONS, ids=lambda version: version.package)
@@ -238,8 +239,8 @@ def test_beginnings_that_are_refused(framed_server, new_client_of):
 
 
 def test_thousands_of_handshakes_at_once(tmp_path, logs, new_client_of):
-    """Half of one, a whole one, a word that is never finished, nobody who reads: the session goes
-    on, the memory is bounded, and those who never say who they are are gone after 5 s."""
+    """Half of one, a whole one and a message that never ends: the session goes on, the memory is
+    bounded, and those who never say who they are are gone after 5 s."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
     with contextlib.closing(closing_server(tmp_path, FRAMED, logs, CONNECTION_RATE=0)) as server:
@@ -252,26 +253,57 @@ def test_thousands_of_handshakes_at_once(tmp_path, logs, new_client_of):
 
 def crowd_comes_and_goes(server, alice, bob):
     memory = server.broker.resident_bytes()
+    accepted = server.broker.health()['accepted']
     with contextlib.ExitStack() as crowd:
         half = []
-        for number in range(2000):
+        for number in range(CROWD):
             peer = crowd.enter_context(contextlib.closing(raw.connect(server.port)))
             name = struct.pack('!Q', number)
             if number % 2 == 0:
                 half.append(peer)
                 peer.sendall(raw.handshake(name, b'C')[:number % 13])
             else:
-                # Lengths of 60 KB, of which a few bytes come.
+                # As long as a stranger's message may be; a few bytes of it come.
                 peer.sendall(raw.handshake(name, b'CDT'[number % 3:number % 3 + 1])
-                             + struct.pack('!II', 1, 60_000) + b'x' * 10)
+                             + struct.pack('!II', 1, 16 << 10) + b'x' * 10)
+        wait_until(lambda: server.broker.health()['accepted'] - accepted >= CROWD, 'all came')
+        assert server.broker.health()['connections'] > CROWD // 2
         uuid = alice.add({'in': 'the crowd'})
         bob.wait_graph(lambda graph: uuid in graph, 'sees the node')
-        assert server.broker.resident_bytes() - memory < 400 << 20
+        grown = server.broker.resident_bytes() - memory
+        print(f'{CROWD} connections: {grown / CROWD / 1024:.1f} KiB each')
+        assert grown < CROWD * (64 << 10)
         for peer in half:
             wait_until(lambda: ended(peer), 'who does not say who it is is sent away')
+        text = server.broker.text()
+        assert 'no handshake within 5000 ms' in text
+        assert len(text.splitlines()) < 500, 'a crowd does not fill the log'
     bob.delete(uuid)
     alice.wait_graph(lambda graph: uuid not in graph, 'sees the delete')
     assert not alice.status()['exits'] and not bob.status()['exits']
+
+
+def test_members_who_announce_more_than_comes(framed_server, new_client_of):
+    """8 GB in all, of which some bytes come; then a length over the bound."""
+    alice = new_client_of(FRAMED, 'alice')
+    alice.host(framed_server.port, CONTENTS[:2])
+    memory = framed_server.broker.resident_bytes()
+    members = [framed_server.peer() for _ in range(16)]
+    for number, member in enumerate(members):
+        assert member.login(f'member {number}') == 'RUNNING'
+        member.connections['D'].sendall(struct.pack('!II', 1, 500 << 20) + bytes(1000))
+    for member in members:
+        member.server_info()
+    uuid = alice.add({'beside': 'them'})
+    alice.edit(uuid, {'still': 'here'})
+    assert framed_server.broker.resident_bytes() - memory < 200 << 20
+    mark = framed_server.broker.mark()
+    members[0].connections['C'].sendall(struct.pack('!II', 1, (512 << 20) + 1))
+    framed_server.broker.wait_log("Refused from 'member 0'", since=mark)
+    wait_until(lambda: ended(members[0].connections['C']), 'it is cut off')
+    for member in members:
+        member.close()
+    alice.wait_status(lambda status: status['users'] == ['alice'], 'they have left')
 
 
 def test_a_peer_that_never_reads(tmp_path, logs, new_client_of):
