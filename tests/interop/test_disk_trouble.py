@@ -9,10 +9,7 @@ import subprocess
 import pytest
 
 import values
-from conftest import only
 from processes import Process, Service, find_binary, wait_until
-
-pytestmark = only('zmtp', 'the disk is the same for all clients')
 
 CONTENTS = [values.mixed_content(index) for index in range(10)]
 

@@ -21,8 +21,6 @@ import values
 from conftest import LONG, only
 from processes import (DEADLINE, HERE, Process, Service, find_binary, free_port_block, wait_until)
 
-pytestmark = only('zmtp', 'the processes are the same for all clients')
-
 ROUNDS = 50 if LONG else 2
 LOSS_ROUNDS = 50 if LONG else 1
 CONTENTS = [values.mixed_content(index) for index in range(10)]
@@ -184,6 +182,7 @@ class Flood:
         self.process.wait()
 
 
+@only('zmtp', 'flood.py speaks ZeroMQ')
 def test_what_a_kill_of_the_broker_loses(make_server, new_client):
     """One client commits as fast as it can and another one receives it: what had the other one
     received at the kill that is not in the session afterwards?"""

@@ -3,13 +3,12 @@ page had called durable comes back. HOLDFAST_LONG=1: 200 rounds."""
 
 import time
 
-from conftest import LONG, only
+from conftest import LONG
 from processes import wait_until
 
 ROUNDS = 200 if LONG else 2
 
 
-@only('zmtp', 'what is on disk does not depend on the generation of the clients')
 def test_what_was_called_durable_comes_back(make_server, new_client):
     # No auto-save: what comes back comes from the history.
     server = make_server(SAVE_INTERVAL=604800).start()
