@@ -17,6 +17,7 @@ import sys
 RAN_WELL_S = 5  # who lived that long was started with good settings
 RESET_S = 60  # who lived that long is restarted quickly again
 DELAY_S_MAX = 30
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 LAST_LINES_S = 5  # how long the last lines may take to the terminal
 
 
@@ -94,6 +95,7 @@ class Server:
 class Supervisor:
     def __init__(self, programs, data_dir, log_dir, settings):
         self.stopping = asyncio.Event()
+        self.interrupted = False
         self.voice = Prefixer("serve")
         os.set_blocking(self.voice.pipe.fileno(), False)
         self.servers = [
@@ -121,6 +123,7 @@ class Supervisor:
 
     def stop(self):
         if self.stopping.is_set():
+            self.interrupted = True
             self.say("ending both at once")
             self.signal_all(signal.SIGKILL)
         else:
@@ -159,6 +162,8 @@ class Supervisor:
         self.say("stopped")
         for prefixer in [*(server.prefixer for server in self.servers), self.voice]:
             prefixer.finish()
+        if self.interrupted:
+            return EXIT_INTERRUPTED
         # Of two failures the one that is not merely our own signal to a process just starting.
         return min((code for code in codes if code != 0), default=0)
 
