@@ -23,10 +23,9 @@ constexpr std::array kCompanions = {"-wal", "-shm", "-journal"};
 // A segment in use: synced at every commit. A reader sees it as it was at the last one. The log is
 // moved to the file by tidy_up(): SQLite would do it within a commit, which somebody waits for, and
 // say nothing of a sync that failed.
-constexpr const char* kOpen =
-    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0";
-// As much as SQLite would let gather.
-constexpr std::uint64_t kLogBytesMax = 4 << 20;
+constexpr const char* kOpen = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL";
+// As much as SQLite would let gather, 4 MiB.
+constexpr std::uint64_t kLogPagesMax = 1'000;
 // One that is finished: a file by itself, that can be copied and read anywhere.
 constexpr const char* kFinish = "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE";
 
@@ -114,7 +113,8 @@ struct History::Open {
     std::unique_ptr<history_segment::Writer> writer;  // gone before the database
     std::optional<FileInfo> file;                     // what we write to; its log
     std::optional<FileInfo> log;
-    bool full = false;  // the next row goes into a new one
+    std::uint64_t moved_pages = 0;  // of the log to the file
+    bool full = false;              // the next row goes into a new one
 };
 
 History::History(FileSystem& files, HistoryOptions options)
@@ -392,9 +392,14 @@ Result<void> History::tidy_up() {
         finish_segment();
         return {};
     }
-    if (!open_->log || open_->log->bytes < kLogBytesMax) {
+    const std::uint64_t pages = open_->database->log_pages();
+    if (pages < open_->moved_pages) {  // SQLite has begun the log anew, in the file as it is
+        open_->moved_pages = 0;
+    }
+    if (pages - open_->moved_pages < kLogPagesMax) {
         return {};
     }
+    open_->moved_pages = pages;
     const Result<void> moved = open_->database->execute("PRAGMA wal_checkpoint(PASSIVE)");
     if (!moved) {
         abandon_segment();

@@ -163,6 +163,12 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& file, Mode m
         return failed(raw, code, file);
     }
     sqlite3_busy_timeout(raw, kBusyMs);
+    // In place of SQLite's own, which moves the log.
+    const auto committed = [](void* pages, sqlite3*, const char*, int count) {
+        *static_cast<std::uint64_t*>(pages) = static_cast<std::uint64_t>(count);
+        return SQLITE_OK;
+    };
+    sqlite3_wal_hook(raw, committed, &database->log_pages_);
     // Nothing in a file's schema is run, and a damaged page is noticed early.
     TRY(database->execute("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON"));
     return database;

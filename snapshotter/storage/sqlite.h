@@ -77,6 +77,10 @@ public:
     // One or several statements, whose rows do not matter.
     common::Result<void> execute(const std::string& sql);
     common::Result<Statement> prepare(const std::string& sql);
+    // How many pages its log (WAL) had at the last commit here, those that were moved to the file
+    // before included. They are moved by a checkpoint that somebody asks for, and else when it is
+    // closed: never within a commit.
+    std::uint64_t log_pages() const { return log_pages_; }
     // The first column of the first row.
     common::Result<std::int64_t> integer(const std::string& sql);
     common::Result<std::string> text(const std::string& sql);
@@ -85,6 +89,7 @@ private:
     Database(sqlite3* database, std::string file) : database_(database), file_(std::move(file)) {}
     sqlite3* database_;
     std::string file_;
+    std::uint64_t log_pages_ = 0;
 };
 
 }  // namespace snapshotter::sqlite

@@ -1,11 +1,13 @@
 // How old changes are when they are called durable, and how fast the history is read again.
 //
-//     history_bench SECONDS DIRECTORY
+//     history_bench SECONDS DIRECTORY [WORDS]
 //
 // Records go to the thread that writes the history as the mirror hands them over, at a fixed rate,
-// for SECONDS under each load; DIRECTORY is made, takes up to 30 MB for each second, and should lie
-// on the disk that is asked about. The age of a change counts from its arrival to the moment when
-// the snapshotter's loop is told that it is durable. Prints rows of a table; see docs/TESTING.md.
+// for SECONDS under each load, or under those alone whose name has WORDS in it. DIRECTORY is made,
+// takes up to 30 MB for each second and 500 MB for saves, and should lie on the disk that is asked
+// about. Saves are real ones, of 200 MB, by the thread that makes them in the snapshotter. The
+// age of a change counts from its arrival to the moment when the snapshotter's loop is told that it
+// is durable. Prints rows of a table; see docs/TESTING.md.
 
 #include <poll.h>
 
@@ -15,6 +17,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <random>
 #include <string>
 #include <thread>
@@ -24,10 +27,13 @@
 #include "common/pickle.h"
 #include "common/verify.h"
 #include "snapshotter/history_worker.h"
+#include "snapshotter/save_worker.h"
 #include "snapshotter/storage/history.h"
 #include "snapshotter/storage/history_reader.h"
 #include "snapshotter/storage/posix_file_system.h"
 #include "snapshotter/storage/recovery.h"
+#include "snapshotter/storage/store.h"
+#include "tests/bench/sample_graph.h"
 #include "tests/support/graph_gen.h"
 
 using namespace common;
@@ -45,7 +51,7 @@ struct Load {
     const char* name;
     int commits_per_second;
     int mesh_edits_per_second;  // of 60 KB
-    bool saves;                 // files of 200 MB are written and synced beside it, all the time
+    bool saves;                 // the session is saved beside it without a pause
 };
 constexpr Load kLoads[] = {
     {"1,000 commits/s of 1 KB", 1'000, 0, false},
@@ -56,7 +62,8 @@ constexpr Load kLoads[] = {
 };
 constexpr std::size_t kCommitBytes = 850;  // and what is around them
 constexpr std::size_t kMeshBytes = 60'000;
-constexpr std::size_t kSaveBytes = 200 << 20;
+constexpr std::size_t kSavedNodes = 20'000;
+constexpr std::size_t kSavedBytes = 200'000'000;
 
 // Positions of vertices, as somebody sculpts them: noise in every number.
 std::string mesh(std::size_t bytes, std::mt19937_64& random) {
@@ -181,33 +188,47 @@ private:
     std::vector<Mutation> meshes_;
 };
 
-// What a save does to the disk, again and again.
+// The session is saved, with a backup, again and again.
 class Saves {
 public:
-    Saves(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {
-        thread_ = std::thread([this] {
-            const std::string piece(1 << 18, 'x');
-            while (!stopped_) {
-                const auto file = files_.create(path_).value();
-                for (std::size_t bytes = 0; bytes < kSaveBytes && !stopped_;
-                     bytes += piece.size()) {
-                    VERIFY(file->write(piece).has_value());
+    Saves(FileSystem& files, const std::string& directory, const GraphCopy& session) {
+        auto store = Store::open(files, {directory, 1, 1, "bench"}).value();
+        VERIFY(store->recover(WallTime{1}, Epoch{1}).has_value());
+        worker_ = std::make_unique<SaveWorker>(std::move(store));
+        thread_ = std::thread([this, graph = GraphCopy(session)]() mutable {
+            SessionStamp stamp;
+            stamp.lineage = {{Epoch{7}, Position{}}};
+            for (std::uint64_t i = 1; !stopped_; ++i) {
+                graph.metadata["ada"] = write_pickle(Value::integer(static_cast<std::int64_t>(i)));
+                stamp.position = {Epoch{7}, Seq{i}, Hash128{7, i}};
+                worker_->submit({graph, stamp, "bench", io::wall_now()});
+                pollfd item{worker_->descriptor(), POLLIN, 0};
+                VERIFY(::poll(&item, 1, 600'000) == 1);
+                for (const WorkerDone& done : worker_->take_done()) {
+                    const auto& save = std::get<SaveDone>(done);
+                    VERIFY(save.outcome && save.outcome->warnings.empty());
+                    took_.push_back(static_cast<double>(save.outcome->took.total) / 1000);
                 }
-                VERIFY(file->sync().has_value());
             }
         });
     }
-    ~Saves() {
-        stopped_ = true;
-        thread_.join();
-        static_cast<void>(files_.remove(path_));
-    }
+    ~Saves() { static_cast<void>(stop()); }
     Saves(const Saves&) = delete;
     Saves& operator=(const Saves&) = delete;
 
+    // How many seconds each save took, sorted.
+    std::vector<double> stop() {
+        stopped_ = true;
+        if (thread_.joinable()) {
+            thread_.join();
+        }
+        std::sort(took_.begin(), took_.end());
+        return took_;
+    }
+
 private:
-    FileSystem& files_;
-    std::string path_;
+    std::unique_ptr<SaveWorker> worker_;
+    std::vector<double> took_;
     std::atomic<bool> stopped_ = false;
     std::thread thread_;
 };
@@ -233,60 +254,67 @@ Result<void> bare_syncs(int seconds, const std::string& directory) {
     return files.remove(path);
 }
 
-Result<void> clear(FileSystem& files, const std::string& directory) {
-    for (const std::string& name : TRY(files.list(directory))) {
-        TRY(files.remove(directory + "/" + name));
-    }
-    return {};
-}
-
-Result<void> bench(const Load& load, int seconds, const std::string& directory) {
+Result<void> bench(const Load& load, int seconds, const GraphCopy& session,
+                   const std::string& where) {
     PosixFileSystem files;
-    const HistoryPlace place{directory, ""};
+    const std::string directory = where + "/history_bench";
+    const HistoryPlace place{directory + "/history", ""};
+    std::filesystem::remove_all(directory);
     TRY(files.make_directories(directory));
-    TRY(clear(files, directory));
     std::vector<double> ages;
+    std::vector<double> saves_took;
     Position end;
     HistorySize size;
     {
+        const auto saves =
+            load.saves ? std::make_unique<Saves>(files, directory, session) : nullptr;
         const auto history = TRY(History::open(files, {.place = place, .version = "bench"}));
         HistoryWorker worker(*history, HistoryQueue({}, std::nullopt));
         Run run(load, seconds, worker);
-        const auto saves =
-            load.saves ? std::make_unique<Saves>(files, directory + "/save") : nullptr;
         ages = run.ages();
         end = run.end();
         size = history->size();
+        saves_took = saves ? saves->stop() : saves_took;
     }
     const auto began = Clock::now();
     const auto reader = TRY(HistoryReader::open(files, place));
     const GoneOn gone = TRY(go_on(*reader, {}));
     const double took = milliseconds(Clock::now() - began) / 1000;
     VERIFY(gone.state.position == end);
-    std::printf("| %s | %.0f | %.0f | %.0f | %.1f | %.0f | %.1f |\n", load.name, at(ages, 0.5),
+    std::printf("| %s | %.0f | %.0f | %.0f | %.1f | %.0f | ", load.name, at(ages, 0.5),
                 at(ages, 0.99), ages.back(), static_cast<double>(size.bytes) / 1e6,
-                static_cast<double>(gone.records) / took, took);
-    return clear(files, directory);
+                static_cast<double>(gone.records) / took);
+    if (!saves_took.empty()) {
+        std::printf("%zu of %.1f s ", saves_took.size(), at(saves_took, 0.5));
+    }
+    std::printf("|\n");
+    std::filesystem::remove_all(directory);
+    return {};
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    const int seconds = argc == 3 ? std::atoi(argv[1]) : 0;
+    const int seconds = argc == 3 || argc == 4 ? std::atoi(argv[1]) : 0;
+    const std::string words = argc == 4 ? argv[3] : "";
     if (seconds <= 0) {
-        std::fprintf(stderr, "usage: history_bench SECONDS DIRECTORY\n");
+        std::fprintf(stderr, "usage: history_bench SECONDS DIRECTORY [WORDS]\n");
         return 2;
     }
     std::printf(
-        "| for %d s | age p50 ms | p99 ms | max ms | MB on disk | read again: changes/s | s |\n"
+        "| for %d s | age p50 ms | p99 ms | max ms | MB on disk | read again: changes/s | saves |\n"
         "|---|---|---|---|---|---|---|\n",
         seconds);
     if (const Result<void> outcome = bare_syncs(seconds, argv[2]); !outcome) {
         std::fprintf(stderr, "%s\n", outcome.error().what.c_str());
         return 1;
     }
+    const GraphCopy session = bench_data::sample_graph(kSavedNodes, kSavedBytes);
     for (const Load& load : kLoads) {
-        if (const Result<void> outcome = bench(load, seconds, argv[2]); !outcome) {
+        if (std::string_view(load.name).find(words) == std::string_view::npos) {
+            continue;
+        }
+        if (const Result<void> outcome = bench(load, seconds, session, argv[2]); !outcome) {
             std::fprintf(stderr, "%s\n", outcome.error().what.c_str());
             return 1;
         }

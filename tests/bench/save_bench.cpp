@@ -2,28 +2,24 @@
 //
 //     save_bench NODES MEGABYTES DIRECTORY
 //
-// A session of NODES nodes with MEGABYTES in all: nine of ten are objects of about 2.5 KB (fewer
-// bytes if they would be too many), the rest meshes, half of them sculpted (noise in every number).
-// DIRECTORY is made, and takes about twice the session. Prints rows of a table; see
-// docs/TESTING.md. Memory is this process's: the session itself, and the most beside it while
-// saving.
+// A session of NODES nodes with MEGABYTES in all: see sample_graph.h. DIRECTORY is made, and takes
+// about twice the session. Prints rows of a table; see docs/TESTING.md. Memory is this process's:
+// the session itself, and the most beside it while saving.
 
 #include <zlib.h>
 
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <random>
 #include <string>
 
-#include "common/pickle.h"
 #include "common/session_file.h"
 #include "common/verify.h"
 #include "snapshotter/storage/posix_file_system.h"
 #include "snapshotter/storage/store.h"
+#include "tests/bench/sample_graph.h"
 
 using namespace common;
 
@@ -37,63 +33,6 @@ private:
     using Clock = std::chrono::steady_clock;
     Clock::time_point start_ = Clock::now();
 };
-
-template <typename Number>
-void append(std::string& text, Number number) {
-    text.append(reinterpret_cast<const char*>(&number), sizeof number);
-}
-
-Value mesh_data(std::size_t bytes, std::mt19937_64& random) {
-    std::normal_distribution<float> noise(0, 0.003F);
-    const bool sculpted = random() % 2 == 0;
-    const auto salt = static_cast<float>(random() % 1000) / 100;
-    std::string positions;
-    std::string loops;
-    for (std::int32_t i = 0; positions.size() + loops.size() < bytes; ++i) {
-        const auto x = static_cast<float>(i % 97) / 97;
-        const auto y = static_cast<float>(i / 97);
-        append(positions, x + (sculpted ? noise(random) : 0));
-        append(positions, y);
-        append(positions, std::sin(x * salt) * std::cos(y / salt) + (sculpted ? noise(random) : 0));
-        for (const std::int32_t corner : {i, i + 1, i + 98, i + 97}) {
-            append(loops, corner);
-        }
-    }
-    return Value::dict({{Value::str("type_id"), Value::str("Mesh")},
-                        {Value::str("co"), Value::bytes(Bytes(std::move(positions)))},
-                        {Value::str("loops"), Value::bytes(Bytes(std::move(loops)))}});
-}
-
-Value object_data(std::size_t bytes, std::mt19937_64& random) {
-    std::normal_distribution<double> normal;
-    std::vector<Value> weights;
-    for (std::size_t i = 0; i < bytes / 9; ++i) {
-        weights.push_back(Value::real(i % 4 == 0 ? 1.0 : normal(random)));
-    }
-    return Value::dict({{Value::str("type_id"), Value::str("Object")},
-                        {Value::str("name"), Value::str("Cube." + std::to_string(random() % 1000))},
-                        {Value::str("weights"), Value::list(std::move(weights))}});
-}
-
-GraphCopy make_graph(std::size_t nodes, std::size_t bytes) {
-    std::mt19937_64 random(5);
-    GraphCopy graph;
-    graph.initialised = true;
-    graph.timeline = Timeline{7};
-    const std::size_t object_bytes = std::min<std::size_t>(2500, bytes / nodes / 2);
-    const std::size_t meshes = std::max<std::size_t>(1, nodes / 10);
-    const std::size_t mesh_bytes = (bytes - (nodes - meshes) * object_bytes) / meshes;
-    for (std::size_t i = 0; i < nodes; ++i) {
-        Node node;
-        node.id = "00000000-0000-0000-0000-" + std::to_string(100'000'000'000 + i);
-        node.owner = kOwnerCommon;
-        node.dependencies = Dependencies::of(std::vector<NodeId>{});
-        node.data = write_pickle(i % 10 == 0 ? mesh_data(mesh_bytes, random)
-                                             : object_data(object_bytes, random));
-        graph.nodes.push_back(std::make_shared<const Node>(std::move(node)));
-    }
-    return graph;
-}
 
 double status_megabytes(const char* key) {
     std::ifstream status("/proc/self/status");
@@ -179,7 +118,7 @@ void row(const char* what, double seconds, double bytes, double nodes) {
 Result<void> bench(std::size_t nodes, std::size_t megabytes, const std::string& directory) {
     snapshotter::PosixFileSystem files;
     TRY(files.make_directories(directory));
-    GraphCopy graph = make_graph(nodes, megabytes * 1'000'000);
+    GraphCopy graph = bench_data::sample_graph(nodes, megabytes * 1'000'000);
     const auto bytes = static_cast<double>(session_bytes(graph));
     const auto count = static_cast<double>(nodes);
     const double resident = status_megabytes("VmRSS:");

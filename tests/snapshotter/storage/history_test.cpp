@@ -170,6 +170,29 @@ TEST_CASE_FIXTURE(Disk, "each operation of an append may fail: nothing is lost")
     }
 }
 
+TEST_CASE_FIXTURE(Disk, "a log that was moved once is not moved again for every little change") {
+    const auto history = open();
+    REQUIRE(history->append(HistoryBase{}, broker.begin(7, 5), now).has_value());
+    for (std::uint64_t round = 0; round < 3; ++round) {
+        REQUIRE(history
+                    ->append({},
+                             {broker.add(
+                                 PutNode{support::make_node("big", "ada", {}, round, 5'000'000)})},
+                             now)
+                    .has_value());
+        std::uint64_t before = files.operations();
+        REQUIRE(history->tidy_up().has_value());
+        CHECK(files.operations() > before);
+        for (std::uint64_t i = 0; i < 3; ++i) {
+            REQUIRE(history->append({}, broker.work(3, i), now).has_value());
+            before = files.operations();
+            REQUIRE(history->tidy_up().has_value());
+            CHECK(files.operations() == before);
+        }
+    }
+    CHECK(end() == broker.position());
+}
+
 TEST_CASE_FIXTURE(Disk, "the log is moved to the file when there is much of it; that may fail") {
     const std::string segment = "/data/history/000001.sqlite";
     std::optional<std::uint64_t> failing;  // which operation of the moving

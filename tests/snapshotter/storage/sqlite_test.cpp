@@ -72,6 +72,20 @@ TEST_CASE_FIXTURE(Disk, "errors say what the caller can do") {
     CHECK(one->execute("COMMIT").error().kind == ErrorKind::Io);
 }
 
+TEST_CASE_FIXTURE(Disk, "a log grows until it is asked to be moved, then it begins anew") {
+    const auto writer = open("/a.sqlite", sqlite::Mode::Create);
+    REQUIRE(writer->execute("PRAGMA journal_mode = WAL; CREATE TABLE t (a)").has_value());
+    const std::uint64_t little = writer->log_pages();
+    CHECK(little > 0);
+    REQUIRE(writer->execute("INSERT INTO t VALUES (zeroblob(20000000))").has_value());
+    CHECK(writer->log_pages() > 20'000'000 / 4096);
+    CHECK(files.contents("/a.sqlite")->size() < 20'000'000);
+    REQUIRE(writer->execute("PRAGMA wal_checkpoint(PASSIVE)").has_value());
+    CHECK(files.contents("/a.sqlite")->size() > 20'000'000);
+    REQUIRE(writer->execute("INSERT INTO t VALUES (1)").has_value());
+    CHECK(writer->log_pages() < 10);
+}
+
 TEST_CASE_FIXTURE(Disk, "what was committed in a log is there for a second reader") {
     const auto writer = open("/a.sqlite", sqlite::Mode::Create);
     REQUIRE(writer->execute("PRAGMA journal_mode = WAL; CREATE TABLE t (a)").has_value());
