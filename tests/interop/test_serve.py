@@ -1,10 +1,11 @@
 """scripts/serve: both programs from one command. What it builds is not built here: supervise.py, which it
 hands over to, runs the programs under test."""
 
+import contextlib
 import os
+import pathlib
 import re
 import signal
-import subprocess
 import sys
 
 import pytest
@@ -46,10 +47,13 @@ class Serve(Process):
 
     def child(self, program):
         """The process id of one of the two programs."""
-        found = subprocess.run(['ps', '-o', 'pid=,comm=', '--ppid', str(self.pid)],
-                               capture_output=True, text=True, check=True).stdout
-        pids = [line.split()[0] for line in found.splitlines() if program[:15] in line]
-        return int(pids[0]) if pids else None
+        for status in pathlib.Path('/proc').glob('[0-9]*/status'):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                fields = dict(line.split(':\t', 1) for line in status.read_text().splitlines()
+                              if ':\t' in line)
+                if fields['PPid'] == str(self.pid) and fields['Name'] == program[:15]:
+                    return int(fields['Pid'])
+        return None
 
 
 @pytest.fixture
