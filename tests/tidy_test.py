@@ -284,6 +284,39 @@ def check_clients_table():
         complain("README.md", 0, f"the table of clients is {rows}, the tests have {wanted}")
 
 
+def check_compose_settings():
+    """compose.yaml passes every setting on, but for those that OPERATIONS names as its own."""
+    compose = (ROOT / "compose.yaml").read_text()
+    operations = (ROOT / "docs/OPERATIONS.md").read_text()
+    found = re.search(r"Not for you to set here: ([^.]*)\.", operations)
+    own = set(re.findall(r"`([A-Z_]+)`", found[1])) if found else set()
+    for name in table_rows((ROOT / "README.md").read_text()):
+        passed = re.search(r"\$\{" + name + r":-", compose) is not None
+        if passed == (name in own):
+            complain("compose.yaml", 0, f"{name} is {'' if passed else 'not '}passed on; "
+                     f"docs/OPERATIONS.md says {'that it is not' if name in own else 'that it is'}")
+        if passed and f"`{name}`" not in operations.partition("**Containers:**")[2].partition("\n\n#")[0]:
+            complain("docs/OPERATIONS.md", 0, f"the table for containers has no {name}")
+
+
+def check_metrics_table():
+    """OPERATIONS names every metric of the two programs, and no others; `..._x` is the end of a name."""
+    operations = (ROOT / "docs/OPERATIONS.md").read_text()
+    told = re.findall(r"`(holdfast_[a-z_]+|\.\.\._[a-z_]+)", operations)
+    metrics = [name for room in ("broker", "snapshotter") for name in
+               re.findall(r'"(holdfast_[a-z_]+)"', (ROOT / room / "status.cpp").read_text())]
+
+    def means(words, name):
+        return name.endswith(words[3:]) if words.startswith("...") else name == words
+
+    for name in metrics:
+        if not any(means(words, name) for words in told):
+            complain("docs/OPERATIONS.md", 0, f"the metric {name} is not told")
+    for words in told:
+        if not any(means(words, name) for name in metrics):
+            complain("docs/OPERATIONS.md", 0, f"there is no metric {words}")
+
+
 def main():
     files = tracked_files()
     check_rooms(files)
@@ -292,6 +325,8 @@ def main():
     check_links(files)
     check_settings_table()
     check_clients_table()
+    check_compose_settings()
+    check_metrics_table()
     for complaint in sorted(complaints):
         print(complaint)
     print(f"tidy: {len(files)} files, {len(complaints)} complaints")
