@@ -219,6 +219,9 @@ def test_visitors_are_counted_and_told_what_to_use(scene, watch):
                lambda: f'each is counted: {broker.health()["visitors"]}')
     for kind in kinds:
         assert broker.metrics()['holdfast_visitors_total{kind="%s"}' % kind] >= before[kind] + 3
+    wait_until(lambda: broker.text().count('refused: ') >= 3 * len(kinds), 'each has its line')
+    assert not [line for line in broker.text().splitlines()
+                if ' refused: ' in line and 'debug' not in line.lower()]
     lines = [line for line in broker.text().splitlines() if 'Not a client' in line]
     assert len(lines) == len(hostile.first_words()), lines
     assert any('TLS' in line for line in lines) and any('CURVE' in line for line in lines)
