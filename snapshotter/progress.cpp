@@ -12,6 +12,8 @@ const char* name_of(SaveProgress::Stage stage) {
     switch (stage) {
         case SaveProgress::Stage::Loading:
             return "Loading the session";
+        case SaveProgress::Stage::GoingOn:
+            return "Applying the history";
         case SaveProgress::Stage::Saving:
             return "Saving";
         case SaveProgress::Stage::Verifying:

@@ -11,9 +11,9 @@
 namespace snapshotter {
 
 struct SaveProgress {
-    enum class Stage { Loading, Saving, Verifying, BackingUp, Checking };
+    enum class Stage { Loading, GoingOn, Saving, Verifying, BackingUp, Checking };
     Stage stage{};
-    std::uint64_t done = 0;  // bytes, of `total`
+    std::uint64_t done = 0;  // bytes, or changes of the history, of `total`
     std::uint64_t total = 0;
 };
 

@@ -24,16 +24,34 @@ bool goes_on_from(const common::SessionStamp& stamp, const Position& recorded) {
                        });
 }
 
+constexpr std::uint64_t kTellEvery = 1'000;
+
+// How many records there are with a higher number, on whatever branch.
+std::uint64_t records_after(const HistoryReader& history, const Position& position) {
+    std::uint64_t count = 0;
+    for (const HistorySegment& segment : history.segments()) {
+        for (const HistoryRun& run : segment.runs) {
+            const common::Seq from = std::max(run.base.position.seq, position.seq);
+            count += run.last.seq > from ? number(run.last.seq) - number(from) : 0;
+        }
+    }
+    return count;
+}
+
 }  // namespace
 
 Result<GoneOn> go_on(const HistoryReader& history, StoredState from,
-                     const std::optional<Position>& to) {
+                     const std::optional<Position>& to, const TellApplied& progress) {
+    const std::uint64_t total = records_after(history, from.position);
     GoneOn done;
     common::Graph graph(std::move(from.graph));
     from.graph = {};
     std::optional<common::Error> refused;
     const Replayed replayed =
         TRY(history.replay(from.position, to, [&](HistoryRow&& row) -> Result<bool> {
+            if (progress && done.records % kTellEvery == 0) {
+                progress(done.records, total);
+            }
             if (const auto applied = graph.apply(row.record.mutation); !applied) {
                 refused = applied.error();
                 return false;

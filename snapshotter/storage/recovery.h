@@ -1,6 +1,7 @@
 #pragma once
 // A save and the history after it are one history: how a state is made of the two. Only reads.
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -33,9 +34,11 @@ struct GoneOn {
 };
 
 // Applies the records that follow `from`; see HistoryReader::replay. One that cannot be applied is
-// damage.
+// damage. `progress` is told now and then how many were applied, of how many at most.
+using TellApplied = std::function<void(std::uint64_t done, std::uint64_t total)>;
 common::Result<GoneOn> go_on(const HistoryReader& history, StoredState from,
-                             const std::optional<common::Position>& to = std::nullopt);
+                             const std::optional<common::Position>& to = std::nullopt,
+                             const TellApplied& progress = {});
 
 // What is known about session_snapshot.db beside what it says itself.
 struct SessionClues {

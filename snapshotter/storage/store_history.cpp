@@ -46,7 +46,10 @@ Result<void> Store::recover_history(Recovered& recovered) {
                      .position = stamp.position,
                      .lineage = stamp.lineage,
                      .last_mutation = stamp.last_mutation};
-    GoneOn gone = TRY(go_on(*past_, std::move(from)));
+    GoneOn gone = TRY(go_on(*past_, std::move(from), std::nullopt,
+                            [this](std::uint64_t done, std::uint64_t total) {
+                                progress(SaveProgress::Stage::GoingOn, done, total);
+                            }));
     recovered.session->graph = std::move(gone.state.graph);
     if (gone.records > 0) {
         stamp.position = gone.state.position;

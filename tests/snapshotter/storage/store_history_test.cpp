@@ -176,6 +176,28 @@ TEST_CASE_FIXTURE(Disk, "the start is the last save and what came after it") {
     CHECK_FALSE(recovered.from_backup);
 }
 
+TEST_CASE_FIXTURE(Disk, "how far the history is applied is told") {
+    start();
+    write(broker.begin(7, 4));
+    save();
+    write(broker.work(2'500, 1));
+    stop();
+    HistoryOptions history;
+    history.place.vfs = vfs.name();
+    store = std::move(
+        *Store::open(files, {.directory = "/data", .version = "0.1.0", .history = history}));
+    std::vector<SaveProgress> told;
+    store->tell_progress([&](const SaveProgress& progress) {
+        if (progress.stage == SaveProgress::Stage::GoingOn) {
+            told.push_back(progress);
+        }
+    });
+    CHECK(is_whole(*store->recover(now, Epoch{1000})));
+    REQUIRE(told.size() == 3);
+    CHECK(told.back().done == 2'000);
+    CHECK(told.back().total == 2'500);
+}
+
 TEST_CASE_FIXTURE(Disk, "without any save the history alone is enough") {
     start();
     write(broker.begin(7, 4));
