@@ -11,7 +11,7 @@ import pytest
 
 import raw
 import values
-from conftest import LONG, only
+from conftest import LONG
 from processes import Proxy, wait_until
 
 
@@ -55,7 +55,6 @@ def trouble(rng, server, new_client, editor, proxy, number):
         visitor.kill9()
 
 
-@only('zmtp', 'this generation does not come back after a reset')
 @pytest.mark.parametrize('seed', range(1, 13) if LONG else [1])
 def test_joins_under_fire(make_server, new_client, seed):
     rng = random.Random(seed)
