@@ -547,6 +547,7 @@ private:
             return false;
         }
         box.size = static_cast<std::uint8_t>(std::min<std::size_t>(items.size(), 255));
+        box.only_none = items.size() == 1 && items[0].kind == Kind::None;
         for (std::size_t i = 0; i < std::min(items.size(), arguments_.size()); ++i) {
             arguments_[i] = items[i];
         }
@@ -812,8 +813,8 @@ private:
         }
         const bool is_list = state.kind == Kind::List && boxes_[state.aux].items_hashable &&
                              boxes_[state.aux].weight > 0;
-        const bool is_empty =
-            state.kind == Kind::Tuple && has_arguments(1) && arguments_[0].kind == Kind::None;
+        // The tuple is a constant in Python: that of a second object comes from the memo.
+        const bool is_empty = state.kind == Kind::Tuple && boxes_[state.aux].only_none;
         if (!is_list && !is_empty) {
             return refuse("a state of SetOrdered as no pickler writes it");
         }

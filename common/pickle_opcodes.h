@@ -182,9 +182,10 @@ struct Box {
     std::uint32_t text = 0;    // bytes of str and bytes below it
     std::uint16_t depth = 1;
     bool items_hashable = true;
-    bool placed = false;    // stands in another container, so it must not grow
-    bool memoized = false;  // may be referred to again
-    bool unbuilt = false;   // an object that waits for its state
+    bool placed = false;         // stands in another container, so it must not grow
+    bool memoized = false;       // may be referred to again
+    bool unbuilt : 1 = false;    // an object that waits for its state
+    bool only_none : 1 = false;  // the tuple (None,)
     // An object of an allowed class, and what may be put into it still: a pickler puts in items,
     // then keys, then the state.
     enum class Opaque : std::uint8_t { No, Items, Keys, State, Complete } opaque = Opaque::No;

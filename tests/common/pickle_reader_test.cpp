@@ -182,6 +182,15 @@ TEST_CASE("what deepdiff writes: classes, NoneType, Opcode, SetOrdered") {
                               "eb")) == "SetOrdered().[1, 2]");
     CHECK(outcome(p4(helper + "\x8c\x0aSetOrdered\x93)\x81N\x85"
                               "b")) == "SetOrdered().(None,)");
+    // That tuple is a constant in Python: the second empty set has it from the memo.
+    CHECK(outcome(p4("(" + helper +
+                     "\x8c\x0aSetOrdered\x93\x94)\x81N\x85\x94"
+                     "bK\x07\x85h\x00)\x81h\x01"
+                     "bt"s)) == "(SetOrdered().(None,), (7,), SetOrdered().(None,))");
+    is_refused(p4("(K\x01\x85\x94N\x85" + helper +
+                  "\x8c\x0aSetOrdered\x93)\x81h\x00"
+                  "bt"s),
+               "SetOrdered");
     is_refused(p4(builtins + "\x8c\x08NoneType\x93"), "builtins.NoneType");
     is_refused(p4("\x8c\x03"
                   "fooQ"),
