@@ -1,9 +1,11 @@
 """The main job: the session survives that everybody leaves, that both processes restart, and that
 either of them is killed."""
 
+import os
 import pathlib
 import pickle
 import random
+import signal
 import zipfile
 
 import pytest
@@ -246,6 +248,33 @@ def test_snapshotter_is_killed(server, new_client):
         server.wait_serving()
     assert alice.state() == bob.state() == 'ACTIVE'
     assert not alice.status()['exits'] and not bob.status()['exits']
+
+
+@pytest.mark.skipif(not LONG, reason='640 MB of edits: only with HOLDFAST_LONG=1')
+@only('zmtp', 'the feed knows no clients')
+def test_snapshotter_is_stopped_for_longer_than_the_ring_lasts(server, new_client):
+    """256 MiB of changes wait for it in the feed, and the broker's ring has the last 256 MiB: who was away for
+    more than both gets the whole graph. It is the same history, so nothing is pinned."""
+    alice = new_client('alice')
+    uuids = alice.host(server.port, MIXED[:20])
+    server.wait_saved(alice)
+    wait_until(lambda: server.broker.health()['nodes'] == 20 and
+               server.broker.health()['durable'] == server.broker.health()['position'], 'all is durable')
+    before = server.broker.health()['position']['seq']
+    edits = 40
+    os.kill(server.snapshotter.pid, signal.SIGSTOP)
+    try:
+        for turn in range(edits):
+            alice.edit(uuids[0], {'blob': bytes([turn]) * (16 << 20)})
+        wait_until(lambda: server.broker.health()['position']['seq'] >= before + edits, 'the broker has all edits')
+        assert server.broker.health()['durable']['seq'] < before + edits
+    finally:
+        os.kill(server.snapshotter.pid, signal.SIGCONT)
+    server.snapshotter.wait_log('In step with the broker again: the whole graph')
+    edit_everything(alice, uuids[1:], seed=1)
+    server.wait_saved(alice)
+    assert alice.state() == 'ACTIVE'
+    assert not list((server.data / 'backups').glob('pinned_*'))
 
 
 def test_snapshotter_starts_on_an_empty_directory_beside_a_running_session(server, new_client):
