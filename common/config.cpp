@@ -195,7 +195,8 @@ const Row kSettings[] = {
          return std::nullopt;
      }},
     {"ADMIN_PASSWORD", "--admin-password", "", UsedBy::Broker,
-     "makes an artist an admin, who may kick; if not set, a random one is printed at start",
+     "makes an artist an admin, who may press Init and kick; if not set, a random one is "
+     "printed at start",
      apply_nothing, false, true},
     {"ADMIN_PASSWORD_FILE", "--admin-password-file", "", UsedBy::Broker,
      "a file that holds it, instead", apply_nothing},
