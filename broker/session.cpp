@@ -117,7 +117,7 @@ void Session::start_fresh(common::Timeline timeline, Instant, Effects& effects) 
     timeline_ = timeline;
     state_ = BrokerState::Waiting;
     effects.emplace_back(
-        Log{Log::Level::Info, "No saved session: the first client to press Init begins a new one"});
+        Log{Log::Level::Info, "No saved session: the first admin to press Init begins a new one"});
 }
 
 void Session::restore(common::Graph graph, Instant now, Effects& effects) {

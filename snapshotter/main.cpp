@@ -83,7 +83,7 @@ void log_recovered(Log& log, const Recovered& recovered, const std::string& data
         log.warning("FRESH data directory, there is no session in " + log_text(data_dir, 1000));
         log.warning(
             "If you expected one: stop, and check that this is the right directory or "
-            "volume. Else the first artist to press Init starts a new session");
+            "volume. Else the first admin to press Init starts a new session");
         return;
     }
     const bool initialised = recovered.session->graph.initialised;
