@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <string>
 
@@ -115,13 +116,14 @@ void row(const char* what, double seconds, double bytes, double nodes) {
                 seconds / nodes * 10'000);
 }
 
-Result<void> bench(std::size_t nodes, std::size_t megabytes, const std::string& directory) {
+Result<void> bench(std::size_t nodes, std::size_t megabytes, const std::string& where) {
     snapshotter::PosixFileSystem files;
+    const std::string directory = where + "/save_bench";
+    std::filesystem::remove_all(directory);
     TRY(files.make_directories(directory));
     GraphCopy graph = bench_data::sample_graph(nodes, megabytes * 1'000'000);
     const auto bytes = static_cast<double>(session_bytes(graph));
     const auto count = static_cast<double>(nodes);
-    const double resident = status_megabytes("VmRSS:");
     std::printf(
         "%zu nodes, %.0f MB\n\n| | s | s per 1 GB | s per 10,000 nodes |\n|---|---|---|---|\n",
         nodes, bytes / 1e6);
@@ -143,10 +145,12 @@ Result<void> bench(std::size_t nodes, std::size_t megabytes, const std::string& 
     auto store = TRY(snapshotter::Store::open(files, options));
     TRY(store->recover(WallTime{1}, Epoch{1}));
     forget_peak();
+    const double resident = status_megabytes("VmRSS:");
     const Stopwatch total;
     const auto report = TRY(store->save({graph, stamp, "bench", WallTime{1'763'894'520'000}}));
     const double save_seconds = total.seconds();
-    const double beside = status_megabytes("VmHWM:") - resident;
+    const double peak = status_megabytes("VmHWM:");
+    VERIFY(report.kind == snapshotter::SaveReport::Kind::Written);
     const auto seconds = [](std::int64_t milliseconds) {
         return static_cast<double>(milliseconds) / 1000;
     };
@@ -164,8 +168,11 @@ Result<void> bench(std::size_t nodes, std::size_t megabytes, const std::string& 
     VERIFY(recovered.session->graph.nodes.size() == nodes);
     std::printf("\nfile: %.1f %% of the session; zlib level 1: %.1f %%\n",
                 100 * static_cast<double>(report.file_bytes) / bytes, 100 * zipped_bytes / bytes);
-    std::printf("memory: %.0f MB with the session, and at most %.0f MB more while saving it\n",
-                resident, beside);
+    std::printf(
+        "memory (resident): %.0f MB before the save, with the session of %.0f MB; at most %.0f "
+        "MB while saving: %.0f MB more\n",
+        resident, bytes / 1e6, peak, peak - resident);
+    std::filesystem::remove_all(directory);
     return {};
 }
 

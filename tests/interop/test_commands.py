@@ -88,6 +88,10 @@ def test_reading_beside_a_running_server(server, new_client, tmp_path):
     assert 'Stop broker and snapshotter' in answer['error']
     assert same(alice.graph(), server.saved_graph())
 
+    old.write_bytes(old.read_bytes()[:-10])
+    damaged = command(server, 'verify', code=6)
+    assert damaged['good'] is False and old.name in json.dumps(damaged)
+
 
 def test_export_is_opened_by_the_library(server, new_client, tmp_path):
     alice = new_client('alice')

@@ -221,3 +221,12 @@ def test_lost_permission(make_server, new_client, tmp_path):
     finally:
         server.data.chmod(0o700)
     expect_recovery(server, alice)
+
+    server.data.chmod(0o500)
+    try:
+        alice.edit(uuids[0], {'while it is forbidden': 'again'})
+        server.snapshotter.terminate()
+        server.snapshotter.wait_exit(4)
+    finally:
+        server.data.chmod(0o700)
+    assert 'Stopped without being able to save' in server.snapshotter.text()
