@@ -23,6 +23,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <utility>
 
@@ -79,12 +80,19 @@ void set_option(int descriptor, int level, int option, int value) {
     static_cast<void>(::setsockopt(descriptor, level, option, &value, sizeof value));
 }
 
-void set_client_options(int descriptor) {
+// What we count ourselves comes first: it can say why.
+constexpr std::int64_t kUserTimeoutMoreMs = 10'000;
+
+void set_client_options(int descriptor, std::int64_t stall_ms_max) {
     set_option(descriptor, IPPROTO_TCP, TCP_NODELAY, 1);
+    // A peer that is not there any more: with nothing under way, and with something.
     set_option(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1);
     set_option(descriptor, IPPROTO_TCP, TCP_KEEPIDLE, 30);
     set_option(descriptor, IPPROTO_TCP, TCP_KEEPINTVL, 10);
     set_option(descriptor, IPPROTO_TCP, TCP_KEEPCNT, 6);
+    set_option(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT,
+               static_cast<int>(std::min<std::int64_t>(stall_ms_max + kUserTimeoutMoreMs,
+                                                       std::numeric_limits<int>::max())));
 }
 
 std::unique_ptr<Framing> make_framing(Generation generation) {
@@ -270,7 +278,7 @@ void Listener::accept_some(const Socket& socket, Instant now, std::vector<Incomi
             ::close(descriptor);
             continue;
         }
-        set_client_options(descriptor);
+        set_client_options(descriptor, options_.stall_ms_max);
         ConnectionId id{++last_id_};
         auto owned = std::make_unique<Entry>(id, socket, descriptor, std::move(peer),
                                              options_.queue_bytes_max, now);

@@ -17,7 +17,7 @@ Method
   (framed TCP), each beside the Python server of its own version. Its commits are real deepdiff deltas
   of an existing node, of 1 KB, 64 KB and 1 MB, and every one changes the value: broker and Python server
   fold each of them into the node.
-- Relay: one client sends; 1, 4 and 16 others receive. Deliveries per second as fast as possible with
+- Relay: one client sends; 1, 4, 7 and 16 others receive. Deliveries per second as fast as possible with
   at most 1,000 commits or 32 MiB that not every reader has yet, because a reader's queue in the Python
   server holds 1,000 messages and it loses the rest silently. Latency at a fixed rate, from before
   the send to after the receive, over all deliveries; one second of warm-up is left out in both.
@@ -52,7 +52,7 @@ TIME_MARK = '@' * 16  # where relay_load writes the time
 COMMIT_OVERHEAD = 174  # of a Commit, beside its text
 # Size of a commit in bytes -> commits a second for latencies.
 SIZES = {1 << 10: 500, 64 << 10: 100, 1 << 20: 5}
-READERS = (1, 4, 16)
+READERS = (1, 4, 7, 16)
 
 
 def write_messages(path, messages):

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -183,6 +184,23 @@ std::string framed_handshake(const std::string& identity, char role) {
 }
 
 }  // namespace
+
+TEST_CASE("the kernel gives a peer up that is not there any more, a little later than we would") {
+    ListenerOptions options = generous();
+    options.stall_ms_max = 77'000;
+    Fixture f(options);
+    Client client(f.port(Channel::Data));
+    f.until([&] { return f.listener.counters().accepted == 1; });
+    int found = 0;
+    for (int descriptor = 0; descriptor < 1024; ++descriptor) {
+        int timeout_ms = 0;
+        socklen_t size = sizeof timeout_ms;
+        if (::getsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, &size) == 0) {
+            found += timeout_ms == 87'000 ? 1 : 0;
+        }
+    }
+    CHECK(found == 1);
+}
 
 TEST_CASE("a client opens, speaks, is answered, and closes") {
     Fixture f;
