@@ -6,6 +6,7 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
@@ -75,6 +76,9 @@ private:
     void write_all(std::string_view bytes) const {
         while (!bytes.empty()) {
             const ssize_t written = ::write(questions_, bytes.data(), bytes.size());
+            if (written < 0 && errno == EINTR) {  // libFuzzer's clock
+                continue;
+            }
             if (written <= 0) {
                 stop("Python has ended");
             }
@@ -85,6 +89,9 @@ private:
         std::string bytes(size, '\0');
         for (std::size_t at = 0; at < size;) {
             const ssize_t got = ::read(answers_, bytes.data() + at, size - at);
+            if (got < 0 && errno == EINTR) {
+                continue;
+            }
             if (got <= 0) {
                 stop("Python has ended");
             }
