@@ -74,8 +74,9 @@ Loop::Loop(const common::Settings& settings, common::Log& log, common::io::Signa
       feed_(feed),
       link_(link),
       http_(http),
+      run_(common::io::random_id()),
       publisher_(common::limits::kRingBytesMax),
-      resync_(publisher_, settings.snapshotters),
+      resync_(publisher_, settings.snapshotters, run_),
       session_(session_options(settings)),
       packets_(common::io::random_id()) {}
 
@@ -368,7 +369,7 @@ void Loop::feed_send(const common::feed::FeedMessage& message) {
 
 void Loop::send_beat(bool with_digest) {
     flush_feed();
-    common::feed::Beat beat{publisher_.position(), session_.state(), std::nullopt};
+    common::feed::Beat beat{publisher_.position(), session_.state(), std::nullopt, run_};
     if (with_digest) {
         beat.digest = session_.graph().digest();
     }

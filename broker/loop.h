@@ -89,6 +89,7 @@ private:
     common::io::ZmqSocket& link_;
     common::io::HttpServer* http_;
 
+    const std::uint64_t run_;
     Publisher publisher_;
     Resync resync_;
     Session session_;

@@ -93,8 +93,8 @@ struct Resync::Turn {
     }
 };
 
-Resync::Resync(const Publisher& publisher, std::size_t offers_wanted)
-    : publisher_(publisher), restore_(offers_wanted) {}
+Resync::Resync(const Publisher& publisher, std::size_t offers_wanted, std::uint64_t run)
+    : publisher_(publisher), run_(run), restore_(offers_wanted) {}
 
 Resync::~Resync() = default;
 
@@ -130,7 +130,9 @@ void Resync::on(const PeerId& from, common::feed::Hello& hello, Turn& turn) {
     const bool has_session = hello.holding && hello.holding->initialised;
     if (turn.state == BrokerState::Restoring ||
         (turn.state == BrokerState::Waiting && has_session)) {
-        offer(from, hello, turn);
+        if (hello.run == run_) {
+            offer(from, hello, turn);
+        }
         return;
     }
     judge(from, hello.holding, turn);

@@ -56,8 +56,9 @@ struct SnapshotterStatus {
 
 class Resync {
 public:
-    // `publisher` must outlive this. `offers_wanted`: how many snapshotters are expected.
-    Resync(const Publisher& publisher, std::size_t offers_wanted);
+    // `publisher` must outlive this. `offers_wanted`: how many snapshotters are expected. `run`:
+    // what our beats say; what was offered to an earlier broker is not counted.
+    Resync(const Publisher& publisher, std::size_t offers_wanted, std::uint64_t run);
     Resync(const Resync&) = delete;
     Resync& operator=(const Resync&) = delete;
     ~Resync();
@@ -104,6 +105,7 @@ private:
     void forget(const PeerId& peer);
 
     const Publisher& publisher_;
+    const std::uint64_t run_;
     RestoreClient restore_;
     bool restore_forked_ = false;  // of the offer asked for
     std::map<PeerId, Peer> peers_;

@@ -513,7 +513,7 @@ Mutation read_mutation(Number number, Reader& fields) {
 
 struct EncodeFeed {
     Frames operator()(const Beat& m) const {
-        return {envelope(Number::Beat, m.position, m.state, m.digest)};
+        return {envelope(Number::Beat, m.position, m.state, m.digest, m.run)};
     }
     Frames operator()(const Packet& m) const {
         return {envelope(Number::Packet, m.number, m.continued), m.payload};
@@ -540,7 +540,7 @@ Frames encode_piece(const Piece& piece) {
 
 struct EncodeLink {
     Frames operator()(const Hello& m) const {
-        return {envelope(Number::Hello, m.snapshotter, Cut{m.name}, m.holding)};
+        return {envelope(Number::Hello, m.snapshotter, Cut{m.name}, m.holding, m.run)};
     }
     Frames operator()(const Verdict& m) const {
         return {envelope(Number::Verdict, m.kind, m.pin_first, m.stream, m.lineage, Cut{m.reason})};
@@ -568,6 +568,7 @@ Beat read_beat(Reader& fields) {
     beat.state = static_cast<BrokerState>(
         fields.u64_below(static_cast<std::uint64_t>(BrokerState::Stopped) + 1));
     beat.digest = fields.optional_hash();
+    beat.run = fields.u64();
     return beat;
 }
 
@@ -586,6 +587,7 @@ Hello read_hello(Reader& fields) {
     if (!fields.nil()) {
         hello.holding = fields.holding();
     }
+    hello.run = fields.u64();
     return hello;
 }
 

@@ -18,7 +18,7 @@
 
 namespace common::feed {
 
-inline constexpr int kVersion = 2;        // of feed and link
+inline constexpr int kVersion = 3;        // of feed and link
 inline constexpr int kRecordVersion = 1;  // of records, which are kept in histories
 
 // ---- Records -------------------------------------------------------------------------------
@@ -50,6 +50,7 @@ struct Beat {
     Position position;
     BrokerState state{};
     std::optional<Hash128> digest;  // a mark: Graph::digest() at this position
+    std::uint64_t run = 0;          // of the broker: random, new at each start
 };
 
 // Records, packed: common/feed_stream.h.
@@ -80,6 +81,7 @@ struct Hello {
     std::uint64_t snapshotter = 0;   // random, new at each start
     std::string name;                // for people: host and data directory
     std::optional<Holding> holding;  // none: empty, fresh
+    std::uint64_t run = 0;           // of the broker to which it is said, from its beats
 };
 
 // The broker's answer: what happens next on this link.

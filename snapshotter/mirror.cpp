@@ -161,7 +161,7 @@ void Mirror::on_beat(const feed::Beat& beat, Instant now, MirrorEffects& effects
     }
     if (beat.state == feed::BrokerState::Restoring) {
         // It has nothing yet: what we hold is offered.
-        if (std::exchange(in_step_, false)) {
+        if (std::exchange(in_step_, false) || greeted_ != beat.run) {
             say_hello(now, effects);
         }
         return;
@@ -216,8 +216,9 @@ void Mirror::say_hello(Instant now, MirrorEffects& effects) {
     const bool offered = state_.graph.initialised() && beat_ &&
                          (beat_->state == feed::BrokerState::Restoring ||
                           beat_->state == feed::BrokerState::Waiting);
-    effects.emplace_back(SendLink{
-        feed::Hello{snapshotter_, name_, distrusted_ && !offered ? std::nullopt : holding()}});
+    greeted_ = beat_ ? beat_->run : 0;
+    effects.emplace_back(SendLink{feed::Hello{
+        snapshotter_, name_, distrusted_ && !offered ? std::nullopt : holding(), *greeted_}});
 }
 
 void Mirror::lose_step(Instant now, MirrorEffects& effects) {

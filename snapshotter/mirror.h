@@ -10,8 +10,8 @@
 // whole graph is built beside the old one and swapped in when complete; until then `graph()` and
 // `holding()` are the last consistent state. One that is older than what records have led to
 // meanwhile is passed over, or what was called durable would be given up for it. Hello is said
-// again every second while something is wanted, and at once for a new epoch or a broker that comes
-// back.
+// again every second while something is wanted, and at once for a new epoch, another broker or one
+// that comes back.
 
 #include <cstdint>
 #include <deque>
@@ -147,6 +147,7 @@ private:
     // Being in step, and getting there again.
     bool in_step_ = false;
     std::optional<common::Instant> spoke_;  // when we last said anything on the link
+    std::optional<std::uint64_t> greeted_;  // the run to which Hello was said last
     struct Tail {
         std::uint64_t stream = 0;
         std::uint32_t next_piece = 0;

@@ -16,6 +16,8 @@ Instant at(int ms) {
     return Instant{Millis{ms}};
 }
 
+constexpr std::uint64_t kRun = 77;
+
 struct Rig {
     Publisher publisher;
     Resync resync;
@@ -25,7 +27,7 @@ struct Rig {
     int now = 0;
 
     explicit Rig(std::size_t ring_bytes = 1 << 20, std::size_t offers = 1)
-        : publisher(ring_bytes), resync(publisher, offers) {}
+        : publisher(ring_bytes), resync(publisher, offers, kRun) {}
 
     void add(const Mutation& mutation) {
         REQUIRE(graph.apply(mutation));
@@ -50,7 +52,7 @@ struct Rig {
         resync.on_link(from, std::move(message), state, graph, at(now), effects);
     }
     void hello(const PeerId& from, std::optional<feed::Holding> holding, std::string name = "s") {
-        link(from, feed::Hello{1, std::move(name), std::move(holding)});
+        link(from, feed::Hello{1, std::move(name), std::move(holding), kRun});
     }
     void tick(int ms) {
         now = ms;
@@ -279,6 +281,18 @@ TEST_CASE("restoring: nothing but empty directories starts fresh") {
     Rig rig;
     rig.state = BrokerState::Restoring;
     rig.hello("p", std::nullopt);
+    CHECK(rig.took<StartFresh>().size() == 1);
+}
+
+TEST_CASE("restoring: what was offered to an earlier broker is not counted") {
+    Rig rig;
+    rig.state = BrokerState::Restoring;
+    rig.link("p1", feed::Hello{1, "s", std::nullopt, kRun - 1});
+    rig.tick(10'000);
+    CHECK(rig.took<StartFresh>().empty());
+    CHECK(rig.sent<Verdict>("p1").empty());
+    rig.hello("p1", std::nullopt);
+    rig.tick(20'000);
     CHECK(rig.took<StartFresh>().size() == 1);
 }
 

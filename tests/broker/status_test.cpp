@@ -16,7 +16,7 @@ Instant at(int ms) {
 struct Rig {
     Session session{SessionOptions{}};
     Publisher publisher{1 << 20};
-    Resync resync{publisher, 1};
+    Resync resync{publisher, 1, 0};
     Listener listener{ListenerOptions{}};
     Durability durability;
     Graph graph;

@@ -74,7 +74,7 @@ std::vector<feed::LinkMessage> links() {
     tail.number = 1;
     tail.records = {record_of(Cleared{}), record_of(support::make_patch("id", {}, 1)),
                     record_of(PutNode{support::make_node("id", "ada", {}, 3)})};
-    return {feed::Hello{1, "host:/data", some_holding()},
+    return {feed::Hello{1, "host:/data", some_holding(), 7},
             feed::Hello{1, "", std::nullopt},
             verdict,
             feed::Verdict{},
@@ -90,7 +90,7 @@ std::vector<feed::LinkMessage> links() {
 }
 
 std::vector<feed::FeedMessage> feeds() {
-    return {feed::Beat{position_of(1), feed::BrokerState::Stopped, hash_of(2)},
+    return {feed::Beat{position_of(1), feed::BrokerState::Stopped, hash_of(2), 7},
             feed::Beat{{}, feed::BrokerState::Restoring, std::nullopt},
             feed::Packet{~0ULL, 3, Bytes(std::string("payload"))}, feed::Packet{}};
 }
@@ -319,15 +319,18 @@ TEST_CASE("a length that is not there takes no memory") {
 }
 
 TEST_CASE("another version is refused in words") {
+    constexpr unsigned char kOurs = feed::kVersion;
     for (const Error& error : {feed::decode_record({bytes_of({0x92, 0x06, 0x02})}).error(),
-                               feed::decode_feed({bytes_of({0x92, 0x14, 0x01})}).error(),
-                               feed::decode_link({bytes_of({0x92, 0x1E, 0x03})}).error()}) {
+                               feed::decode_feed({bytes_of({0x92, 0x14, kOurs - 1})}).error(),
+                               feed::decode_link({bytes_of({0x92, 0x1E, kOurs + 1})}).error()}) {
         CHECK(error.kind == ErrorKind::Unsupported);
         CHECK(error.what.find("the other side speaks version") != std::string::npos);
     }
-    CHECK(feed::decode_link({bytes_of({0x92, 0x63, 0x02})}).error().kind == ErrorKind::Unsupported);
-    CHECK(feed::decode_feed({bytes_of({0x92, 0x63, 0x02})}).error().kind == ErrorKind::Unsupported);
-    CHECK(feed::decode_record({bytes_of({0x92, 0x63, 0x02})}).error().kind ==
+    CHECK(feed::decode_link({bytes_of({0x92, 0x63, kOurs})}).error().kind ==
+          ErrorKind::Unsupported);
+    CHECK(feed::decode_feed({bytes_of({0x92, 0x63, kOurs})}).error().kind ==
+          ErrorKind::Unsupported);
+    CHECK(feed::decode_record({bytes_of({0x92, 0x63, kOurs})}).error().kind ==
           ErrorKind::BadInput);  // fields are missing, before the number matters
 }
 

@@ -176,6 +176,20 @@ TEST_CASE("says hello with what it holds to a broker that restores, at once and 
     CHECK(rig.mirror.holding()->lineage.back() == common::LineageEntry{Epoch{11}, parent});
 }
 
+TEST_CASE("another broker that restores hears hello at once, with its run") {
+    Rig rig;
+    rig.hear(feed::Beat{Position{}, feed::BrokerState::Restoring, std::nullopt, 1});
+    rig.wait(10);
+    for (const std::uint64_t run : {1U, 2U}) {
+        rig.hear(feed::Beat{Position{}, feed::BrokerState::Restoring, std::nullopt, run});
+        rig.hear(feed::Beat{Position{}, feed::BrokerState::Restoring, std::nullopt, run});
+        rig.wait(10);
+        const auto hellos = rig.take_sent<feed::Hello>();
+        REQUIRE(hellos.size() == 1);
+        CHECK(hellos[0].run == run);
+    }
+}
+
 TEST_CASE("a lost record is seen by the next one, and mended by a tail") {
     Rig rig;
     History history;

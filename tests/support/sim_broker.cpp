@@ -27,8 +27,9 @@ SimBroker::SimBroker(Rim& rim, std::mt19937_64& random, GraphGen& gen, std::size
       random_(random),
       gen_(gen),
       publisher_(ring_bytes),
-      packets_(random_()),
-      resync_(publisher_, offers) {}
+      run_(random_()),
+      packets_(run_),
+      resync_(publisher_, offers, run_) {}
 
 void SimBroker::edit(Instant now) {
     if (state_ == BrokerState::Waiting) {
@@ -98,7 +99,7 @@ bool SimBroker::over(Instant now) const {
 }
 
 void SimBroker::beat(bool mark) {
-    common::feed::Beat beat{publisher_.position(), state_, std::nullopt};
+    common::feed::Beat beat{publisher_.position(), state_, std::nullopt, run_};
     if (mark) {
         beat.digest = graph_.digest();
     }

@@ -66,6 +66,7 @@ private:
     std::mt19937_64& random_;
     GraphGen& gen_;
     broker::Publisher publisher_;
+    const std::uint64_t run_;
     common::feed::PacketWriter packets_;
     broker::Resync resync_;
     common::Graph graph_;
