@@ -179,6 +179,7 @@ def test_directory_removed_while_a_client_edits(make_server, new_client, tmp_pat
     while server.data.exists():
         shutil.rmtree(server.data, ignore_errors=True)
     wait_until(lambda: not server.snapshotter.healthy(), 'the snapshotter is not well')
+    wait_past('position', seq_of('position') + 50)  # the broker's page is of a time after that
     durable = seq_of('durable')
     wait_past('position', seq_of('position') + 50)
     assert seq_of('durable') == durable
