@@ -9,6 +9,7 @@ as values.encode makes it, and whole graphs as canonical text, so that types are
 
 import argparse
 import copy
+import errno
 import json
 import logging
 import os
@@ -112,12 +113,23 @@ class Driver:
         threading.Thread(target=self.read_commands, daemon=True).start()
         while self.running:
             started = time.monotonic()
-            session.listen()
+            self.listen()
             while not self.commands.empty():
                 self.answer(self.commands.get())
             if self.program is not None and session.state == constants.STATE_ACTIVE:
                 self.program.step()
             time.sleep(max(0.0, self.tick - (time.monotonic() - started)))
+
+    @staticmethod
+    def listen():
+        try:
+            session.listen()
+        except OSError as error:
+            # 0.10.3 goes on watching a socket that it closed itself when a send failed, and raises at
+            # the next look. The addon's timers end the session when anything raises in them.
+            if error.errno != errno.EBADF:
+                raise
+            session.disconnect(reason='Server lost')
 
     def read_commands(self):
         with os.fdopen(self.input, 'r', encoding='utf-8') as lines:
