@@ -74,6 +74,23 @@ void check_what_came_back(SimFileSystem& files, const Progress& progress) {
           sample_save(50).graph.digest());
 }
 
+Result<Recovered> recover(SimFileSystem& files) {
+    const auto store = TRY(Store::open(files, kOptions));
+    return store->recover(at(100), Epoch{1000});
+}
+
+// Every operation after `before` up to `last`, with everything that the disk may then forget.
+template <typename Check>
+void at_every_crash(std::uint64_t before, std::uint64_t last, const Check& check) {
+    for (std::uint64_t operation = before + 1; operation <= last; ++operation) {
+        for (const Loss loss : support::kAllLosses) {
+            CAPTURE(operation - before);
+            CAPTURE(static_cast<int>(loss));
+            check(operation, loss);
+        }
+    }
+}
+
 }  // namespace
 
 TEST_CASE("crash everywhere in a run of saves") {
@@ -83,19 +100,15 @@ TEST_CASE("crash everywhere in a run of saves") {
     REQUIRE(complete.reported == 6);
     const std::uint64_t operations = whole.operations();
     REQUIRE(operations > 100);
-    for (std::uint64_t operation = 1; operation <= operations; ++operation) {
-        for (const Loss loss : support::kAllLosses) {
-            CAPTURE(operation);
-            CAPTURE(static_cast<int>(loss));
-            SimFileSystem files;
-            files.die_after(operation);
-            Progress progress;
-            static_cast<void>(run(files, progress));
-            REQUIRE(files.is_dead());
-            files.crash(loss);
-            check_what_came_back(files, progress);
-        }
-    }
+    at_every_crash(0, operations, [&](std::uint64_t operation, Loss loss) {
+        SimFileSystem files;
+        files.die_after(operation);
+        Progress progress;
+        static_cast<void>(run(files, progress));
+        REQUIRE(files.is_dead());
+        files.crash(loss);
+        check_what_came_back(files, progress);
+    });
 }
 
 TEST_CASE("what was recovered after a kill anywhere in a save survives a power cut after it") {
@@ -106,30 +119,22 @@ TEST_CASE("what was recovered after a kill anywhere in a save survives a power c
         TRY(store->save(sample_save(2)));
         return {};
     };
-    const auto recover = [](SimFileSystem& files) -> Result<Recovered> {
-        const auto store = TRY(Store::open(files, kOptions));
-        return store->recover(at(100), Epoch{1000});
-    };
     SimFileSystem whole;
     REQUIRE(save_twice(whole).has_value());
     const std::uint64_t operations = whole.operations();
-    for (std::uint64_t operation = 1; operation <= operations; ++operation) {
-        for (const Loss loss : support::kAllLosses) {
-            CAPTURE(operation);
-            CAPTURE(static_cast<int>(loss));
-            SimFileSystem files;
-            files.die_after(operation);
-            static_cast<void>(save_twice(files));
-            files.crash(Loss::Nothing);
-            const auto first = recover(files);
-            REQUIRE(first.has_value());
-            files.crash(loss);
-            const auto second = recover(files);
-            REQUIRE(second.has_value());
-            CHECK(second->session.has_value() == first->session.has_value());
-            CHECK(second->stamp.position == first->stamp.position);
-        }
-    }
+    at_every_crash(0, operations, [&](std::uint64_t operation, Loss loss) {
+        SimFileSystem files;
+        files.die_after(operation);
+        static_cast<void>(save_twice(files));
+        files.crash(Loss::Nothing);
+        const auto first = recover(files);
+        REQUIRE(first.has_value());
+        files.crash(loss);
+        const auto second = recover(files);
+        REQUIRE(second.has_value());
+        CHECK(second->session.has_value() == first->session.has_value());
+        CHECK(second->stamp.position == first->stamp.position);
+    });
 }
 
 TEST_CASE("crash everywhere in a recovery from a damaged session file") {
@@ -142,34 +147,26 @@ TEST_CASE("crash everywhere in a recovery from a damaged session file") {
         files.put(kSession, damaged);
         return damaged;
     };
-    const auto recover = [](SimFileSystem& files) -> Result<Recovered> {
-        const auto store = TRY(Store::open(files, kOptions));
-        return store->recover(at(100), Epoch{1000});
-    };
     SimFileSystem whole;
     prepare(whole);
     const std::uint64_t before = whole.operations();
     REQUIRE(recover(whole).has_value());
     const std::uint64_t after = whole.operations();
-    for (std::uint64_t operation = before + 1; operation <= after; ++operation) {
-        for (const Loss loss : support::kAllLosses) {
-            CAPTURE(operation - before);
-            CAPTURE(static_cast<int>(loss));
-            SimFileSystem files;
-            const std::string damaged = prepare(files);
-            files.die_after(operation);
-            static_cast<void>(recover(files));
-            files.crash(loss);
-            const auto recovered = recover(files);
-            REQUIRE(recovered.has_value());
-            CHECK(recovered->from_backup);
-            CHECK(recovered->session->graph.digest() == sample_save(6).graph.digest());
-            // What is damaged is somewhere still.
-            std::size_t kept = 0;
-            for (const std::string& path : files.paths()) {
-                kept += files.contents(path) == damaged ? 1U : 0U;
-            }
-            CHECK(kept >= 1);
+    at_every_crash(before, after, [&](std::uint64_t operation, Loss loss) {
+        SimFileSystem files;
+        const std::string damaged = prepare(files);
+        files.die_after(operation);
+        static_cast<void>(recover(files));
+        files.crash(loss);
+        const auto recovered = recover(files);
+        REQUIRE(recovered.has_value());
+        CHECK(recovered->from_backup);
+        CHECK(recovered->session->graph.digest() == sample_save(6).graph.digest());
+        // What is damaged is somewhere still.
+        std::size_t kept = 0;
+        for (const std::string& path : files.paths()) {
+            kept += files.contents(path) == damaged ? 1U : 0U;
         }
-    }
+        CHECK(kept >= 1);
+    });
 }
