@@ -78,7 +78,7 @@ Loop::Loop(const common::Settings& settings, common::Log& log, common::io::Signa
       publisher_(common::limits::kRingBytesMax),
       resync_(publisher_, settings.snapshotters, run_),
       session_(session_options(settings)),
-      packets_(common::io::random_id()) {}
+      packets_(run_) {}
 
 common::Result<Loop::End> Loop::run() {
     started_ = common::io::instant_now();

@@ -42,7 +42,7 @@ std::uint64_t records_after(const HistoryReader& history, const Position& positi
 
 Result<GoneOn> go_on(const HistoryReader& history, StoredState from,
                      const std::optional<Position>& to, const TellApplied& progress) {
-    const std::uint64_t total = records_after(history, from.position);
+    const std::uint64_t total = progress ? records_after(history, from.position) : 0;
     GoneOn done;
     common::Graph graph(std::move(from.graph));
     from.graph = {};
