@@ -1,6 +1,7 @@
 """The client ports under real ZeroMQ DEALERs of several versions (pyzmq wheels bring their own
 libzmq): what broker/zmtp, connection and listener do, without a session behind them."""
 
+import fcntl
 import os
 import pathlib
 import random
@@ -30,15 +31,18 @@ def pyzmq(request):
     wanted = 'pyzmq' if version == 'newest' else f'pyzmq=={version}'
     python = f'{sys.version_info.major}.{sys.version_info.minor}'
     folder = ROOT / 'build' / 'pyzmq' / python / version
-    if not (folder / '.complete').exists():
-        pip = subprocess.run(
-            [sys.executable, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check',
-             '--no-deps', '--only-binary', ':all:', '--upgrade', '--target', folder, wanted],
-            capture_output=True, text=True)
-        if no_wheel(pip):
-            pytest.skip(f'no wheel of {wanted} for Python {python}')
-        assert pip.returncode == 0, pip.stderr
-        (folder / '.complete').touch()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_name(version + '.lock'), 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the tests' processes would install over each other
+        if not (folder / '.complete').exists():
+            pip = subprocess.run(
+                [sys.executable, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check',
+                 '--no-deps', '--only-binary', ':all:', '--upgrade', '--target', folder, wanted],
+                capture_output=True, text=True)
+            if no_wheel(pip):
+                pytest.skip(f'no wheel of {wanted} for Python {python}')
+            assert pip.returncode == 0, pip.stderr
+            (folder / '.complete').touch()
     return folder, version
 
 
