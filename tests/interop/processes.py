@@ -5,6 +5,7 @@ has its own directory and its own block of eight ports. What a process printed i
 and shown when the test fails.
 """
 
+import http.client
 import json
 import os
 import pathlib
@@ -171,13 +172,15 @@ class Service(Process):
 
     def ask_health(self):
         """HTTP status and JSON of GET /health; (None, None) while nobody answers."""
+        url = f'http://127.0.0.1:{self.health_port}/health'
         try:
-            url = f'http://127.0.0.1:{self.health_port}/health'
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            try:
+                answer = urllib.request.urlopen(url, timeout=5)
+            except urllib.error.HTTPError as error:
+                answer = error
+            with answer:
                 return answer.status, json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            return error.code, json.loads(error.read())
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):  # also: killed while it answered
             return None, None
 
     def health(self):

@@ -540,6 +540,8 @@ def test_objects_of_allowed_classes_come_back(tool, protocol):
         if type(value) in IN_DELTAS and protocol < 3:
             continue  # deepdiff reads no names of Python 2
         data = pickle.dumps(value, protocol)
+        if b'getattr' in data:
+            continue  # so Python 3.11.2 writes an enum; no class table can allow that call
         ours = studio.rewrite(data, PLAIN)
         assert studio_form(pickle.loads(ours)) == studio_form(value), repr(value)
         assert studio_form(pickle._loads(ours)) == studio_form(value), repr(value)
