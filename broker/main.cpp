@@ -12,6 +12,7 @@
 #include "common/config.h"
 #include "common/io/http_server.h"
 #include "common/io/random.h"
+#include "common/io/scheduling.h"
 #include "common/io/signals.h"
 #include "common/io/zmq_socket.h"
 #include "common/limits.h"
@@ -108,6 +109,7 @@ int main(int argc, char** argv) {
     if (settings.action == common::Action::Health) {
         return common::io::print_health(settings.health);
     }
+    common::io::go_first_for_short();
     auto signals = common::io::Signals::open();
     if (!signals) {
         std::fprintf(stderr, "holdfast-broker: %s\n", signals.error().what.c_str());

@@ -10,6 +10,7 @@
 #include <utility>
 #include <variant>
 
+#include "common/io/scheduling.h"
 #include "common/verify.h"
 
 namespace snapshotter {
@@ -67,6 +68,7 @@ struct SaveWorker::State {
     }
 
     void run() {
+        common::io::let_others_first();
         while (true) {
             Job job = ProbeJob{};
             {

@@ -19,7 +19,7 @@ ROOMS = {
         verify result limits ids bytes secret value pickle
         delta_convert delta_path delta_order delta_any_set delta node mutation graph tidying feed feed_stream position_json
         whole file_error stream_hash gzip session_file config log log_limiter stall_watch metrics
-        io/clock io/random io/zmq_socket io/signals io/http_server""",
+        io/clock io/scheduling io/random io/zmq_socket io/signals io/http_server""",
     "broker": """
         channel first_bytes gatekeeper effects wire heartbeat outbox roster transfer session
         publisher restore_client resync durability framing assembly zmtp framed connection listener status
