@@ -135,6 +135,14 @@ Result<std::optional<Whole>> RestoreClient::on_piece(const PeerId& from, Piece p
     return received;
 }
 
+std::optional<common::Progress> RestoreClient::progress() const {
+    if (!receiver_) {
+        return std::nullopt;
+    }
+    return common::Progress{"Restoring the session", receiver_->nodes_received(),
+                            receiver_->nodes()};
+}
+
 void RestoreClient::on_lost(const PeerId& peer) {
     drop_offer(peer);
 }

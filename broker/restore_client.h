@@ -9,6 +9,7 @@
 
 #include "common/feed.h"
 #include "common/ids.h"
+#include "common/progress.h"
 #include "common/whole.h"
 
 namespace broker {
@@ -70,6 +71,8 @@ public:
     void reset();
 
     bool fetching() const { return receiver_.has_value(); }
+    // How much of the graph asked for has come; none: none is asked for.
+    std::optional<common::Progress> progress() const;
     const std::vector<Offer>& offers() const { return offers_; }
 
 private:

@@ -57,6 +57,7 @@ struct Resync::Stream {
     std::uint64_t number = 0;
     Instant last_pull{};
     std::optional<common::WholeSender> whole;
+    common::ProgressLog log;
     // A tail, if it is not a whole graph.
     Seq next{};
     std::uint32_t next_piece = 0;
@@ -213,6 +214,10 @@ void Resync::begin_whole(const PeerId& to, bool pin_first, std::string reason, T
     if (pin_first) {
         turn.log(Level::Warning, named(peers_[to].name) + ": " + reason +
                                      "; it keeps that as a backup and takes this session");
+    } else {
+        turn.log(Level::Info, named(peers_[to].name) + ": " + reason +
+                                  "; it gets the whole session, " +
+                                  std::to_string(turn.graph.size()) + " nodes");
     }
     Stream stream;
     stream.number = next_stream_++;
@@ -342,6 +347,7 @@ void Resync::on_tick(BrokerState state, Graph& graph, Instant now, LinkEffects& 
             peer.stream.reset();
         }
     }
+    log_progress(turn);
     std::erase_if(saves_, [&](const auto& one) {
         const Save& save = one.second;
         if (now - save.asked < kSaveAnswerMax) {
@@ -350,6 +356,23 @@ void Resync::on_tick(BrokerState state, Graph& graph, Instant now, LinkEffects& 
         turn.send(save.asker, common::feed::Saved{save.request, false, "no snapshotter answered"});
         return true;
     });
+}
+
+void Resync::log_progress(Turn& turn) {
+    const auto say = [&](common::ProgressLog& log,
+                         const std::optional<common::Progress>& progress) {
+        if (const auto line = log.at(progress, turn.now)) {
+            turn.log(Level::Info, *line);
+        }
+    };
+    for (auto& [id, peer] : peers_) {
+        if (peer.stream && peer.stream->whole) {
+            const common::WholeSender& whole = *peer.stream->whole;
+            say(peer.stream->log, common::Progress{"Giving the session to " + named(peer.name),
+                                                   whole.nodes_sent(), whole.nodes()});
+        }
+    }
+    say(restore_log_, restore_.progress());
 }
 
 // ---- Saves ---------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 #pragma once
 // The broker's side of the link: answers hellos with a verdict, serves tails and whole graphs,
-// restores at start, passes on "save now", knows what is durable. Pure.
+// restores at start, passes on "save now", knows what is durable. How far a whole graph is on its
+// way, either way, is said as ProgressLog says it. Pure.
 //
 //   hello with | broker Restoring | Waiting      | Uploading, Active
 //   nothing    | an empty offer   | Tail         | Whole (Tail if the ring has all)
@@ -21,6 +22,7 @@
 #include "common/feed.h"
 #include "common/graph.h"
 #include "common/ids.h"
+#include "common/progress.h"
 #include "common/whole.h"
 
 namespace broker {
@@ -96,6 +98,7 @@ private:
     Peer& peer_of(const PeerId& id, common::Instant now);
     void offer(const PeerId& from, const common::feed::Hello& hello, Turn& turn);
     void drive_restore(Turn& turn);
+    void log_progress(Turn& turn);
     void judge(const PeerId& from, const std::optional<common::feed::Holding>& holding, Turn& turn);
     void begin_tail(const PeerId& to, const common::Position& from, Turn& turn);
     void begin_whole(const PeerId& to, bool pin_first, std::string reason, Turn& turn);
@@ -108,6 +111,7 @@ private:
     const std::uint64_t run_;
     RestoreClient restore_;
     bool restore_forked_ = false;  // of the offer asked for
+    common::ProgressLog restore_log_;
     std::map<PeerId, Peer> peers_;
     std::map<std::uint64_t, Save> saves_;  // asked for, by our own request number
     std::optional<common::Position> durable_;

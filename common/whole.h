@@ -21,6 +21,8 @@ public:
     // The next piece of about limits::kWholePieceBytes, or nothing: no credit left, or all is sent.
     std::optional<feed::Piece> next();
     bool finished() const { return finished_; }
+    std::size_t nodes_sent() const { return next_node_; }
+    std::size_t nodes() const { return graph_.nodes.size(); }
 
 private:
     std::uint64_t stream_;
@@ -47,6 +49,8 @@ public:
     // of order, or one that disagrees with the head, is an error: the stream is over.
     Result<std::optional<Whole>> on_piece(feed::Piece piece);
     std::size_t nodes_received() const { return whole_.graph.nodes.size(); }
+    // As announced; 0 before the first piece.
+    std::uint64_t nodes() const { return whole_.holding.node_count; }
 
 private:
     std::uint64_t stream_;

@@ -392,7 +392,7 @@ void Loop::look_after_saves(Instant now) {
     if (parts_.schedule.check_due(now)) {
         parts_.worker.check(common::io::wall_now());
     }
-    const std::optional<SaveProgress> progress = parts_.worker.progress();
+    const std::optional<common::Progress> progress = parts_.worker.progress();
     status_.progress_percent = progress ? std::optional(percent(*progress)) : std::nullopt;
     if (const auto line = progress_log_.at(progress, now)) {
         parts_.log.info(*line);

@@ -12,11 +12,11 @@
 #include "common/io/signals.h"
 #include "common/io/zmq_socket.h"
 #include "common/log.h"
+#include "common/progress.h"
 #include "common/stall_watch.h"
 #include "common/tidying.h"
 #include "snapshotter/history_worker.h"
 #include "snapshotter/mirror.h"
-#include "snapshotter/progress.h"
 #include "snapshotter/save_worker.h"
 #include "snapshotter/schedule.h"
 #include "snapshotter/status.h"
@@ -92,7 +92,7 @@ private:
     common::feed::PacketReader packets_;
     Stopping stopping_;
     Trouble trouble_;
-    ProgressLog progress_log_;
+    common::ProgressLog progress_log_;
     common::Instant started_;
     common::Instant health_published_{};
     common::Instant history_error_said_{};

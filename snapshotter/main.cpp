@@ -15,13 +15,13 @@
 #include "common/io/zmq_socket.h"
 #include "common/log.h"
 #include "common/pickle_classes.h"
+#include "common/progress.h"
 #include "snapshotter/commands/command_line.h"
 #include "snapshotter/commands/run.h"
 #include "snapshotter/commands/save_now.h"
 #include "snapshotter/handover.h"
 #include "snapshotter/loop.h"
 #include "snapshotter/mirror.h"
-#include "snapshotter/progress.h"
 #include "snapshotter/save_worker.h"
 #include "snapshotter/schedule.h"
 #include "snapshotter/storage/file_names.h"
@@ -144,8 +144,8 @@ int run(const Settings& settings, common::io::Signals& signals, Log& log) {
         const bool locked = store.error().kind == common::ErrorKind::Busy;
         return failed(log, store.error(), locked ? kExitLocked : kExitFailed);
     }
-    ProgressLog progress_log;
-    (*store)->tell_progress([&](const SaveProgress& progress) {
+    common::ProgressLog progress_log;
+    (*store)->tell_progress([&](const common::Progress& progress) {
         if (const auto line = progress_log.at(progress, common::io::instant_now())) {
             log.info(*line);
         }

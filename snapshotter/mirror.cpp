@@ -411,7 +411,30 @@ void Mirror::on_whole_piece(feed::Piece piece, Instant now, MirrorEffects& effec
 
 // ---- Time, saves, the end ----------------------------------------------------------------------
 
+// What the broker gives us of its session, or of the records that we miss.
+std::optional<common::Progress> Mirror::taking() const {
+    if (whole_) {
+        return common::Progress{"Taking the session from the broker", whole_->nodes_received(),
+                                whole_->nodes()};
+    }
+    if (tail_) {
+        return common::Progress{"Catching up with the broker", tail_->records,
+                                tail_->records + lag()};
+    }
+    return std::nullopt;
+}
+
+void Mirror::log_progress(Instant now, MirrorEffects& effects) {
+    if (const auto line = taking_log_.at(taking(), now)) {
+        effects.emplace_back(log_line(MirrorLog::Level::Info, *line));
+    }
+    if (const auto line = giving_log_.at(restore_.progress(), now)) {
+        effects.emplace_back(log_line(MirrorLog::Level::Info, *line));
+    }
+}
+
 void Mirror::on_tick(Instant now, MirrorEffects& effects) {
+    log_progress(now, effects);
     if (lost_) {
         return;
     }

@@ -24,6 +24,7 @@
 #include "common/feed.h"
 #include "common/graph.h"
 #include "common/ids.h"
+#include "common/progress.h"
 #include "common/whole.h"
 #include "snapshotter/restore_server.h"
 
@@ -128,6 +129,8 @@ private:
     // Our own state cannot be right: it is saved, and the broker's whole graph asked for.
     void distrust_self(const std::string& why, common::Instant now, MirrorEffects& effects);
     void catch_up_with_beat(common::Instant now, MirrorEffects& effects);
+    std::optional<common::Progress> taking() const;
+    void log_progress(common::Instant now, MirrorEffects& effects);
     bool streaming() const { return tail_.has_value() || whole_.has_value(); }
 
     std::uint64_t snapshotter_;
@@ -161,6 +164,8 @@ private:
     std::size_t early_bytes_ = 0;
 
     RestoreServer restore_;
+    common::ProgressLog taking_log_;
+    common::ProgressLog giving_log_;
     void say_durable(const common::Position& position, common::WallTime saved,
                      MirrorEffects& effects);
 

@@ -24,4 +24,12 @@ std::vector<common::feed::Piece> RestoreServer::on_pull(const common::feed::Pull
     return pieces;
 }
 
+std::optional<common::Progress> RestoreServer::progress() const {
+    if (!sender_) {
+        return std::nullopt;
+    }
+    return common::Progress{"Giving the session to the broker", sender_->nodes_sent(),
+                            sender_->nodes()};
+}
+
 }  // namespace snapshotter

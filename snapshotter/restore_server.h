@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/feed.h"
+#include "common/progress.h"
 #include "common/whole.h"
 
 namespace snapshotter {
@@ -17,6 +18,8 @@ public:
     // Pieces to send now.
     std::vector<common::feed::Piece> on_pull(const common::feed::Pull& pull);
     bool giving() const { return sender_.has_value(); }
+    // How much of it has been given; none: nothing is under way.
+    std::optional<common::Progress> progress() const;
     void cancel() { sender_.reset(); }
 
 private:

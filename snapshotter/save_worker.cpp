@@ -53,7 +53,7 @@ struct SaveWorker::State {
     std::deque<Job> jobs;
     std::vector<WorkerDone> done;
     std::size_t pending = 0;
-    std::optional<SaveProgress> progress;
+    std::optional<common::Progress> progress;
     bool ending = false;
 
     std::thread thread;
@@ -97,7 +97,7 @@ struct SaveWorker::State {
 SaveWorker::SaveWorker(std::unique_ptr<Store> store) : state_(std::make_unique<State>()) {
     VERIFY(store != nullptr);
     state_->store = std::move(store);
-    state_->store->tell_progress([state = state_.get()](const SaveProgress& progress) {
+    state_->store->tell_progress([state = state_.get()](const common::Progress& progress) {
         const std::lock_guard lock(state->mutex);
         state->progress = progress;
     });
@@ -150,7 +150,7 @@ std::size_t SaveWorker::pending() const {
     return state_->pending;
 }
 
-std::optional<SaveProgress> SaveWorker::progress() const {
+std::optional<common::Progress> SaveWorker::progress() const {
     const std::lock_guard lock(state_->mutex);
     return state_->progress;
 }

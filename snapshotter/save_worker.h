@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/progress.h"
 #include "common/result.h"
 #include "snapshotter/storage/store.h"
 
@@ -52,7 +53,7 @@ public:
     // What was asked for and has not come out of take_done() yet.
     std::size_t pending() const;
     // How far the thread is with what it is doing; none: it is idle, or only begins.
-    std::optional<SaveProgress> progress() const;
+    std::optional<common::Progress> progress() const;
 
 private:
     struct State;

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # belongs to a longer name, like session_edits.cpp to session, stands under the shorter one.
 ROOMS = {
     "common": """
-        verify result limits ids bytes secret value pickle
+        verify result limits ids progress bytes secret value pickle
         delta_convert delta_path delta_order delta_any_set delta node mutation graph tidying feed feed_stream position_json
         whole file_error stream_hash gzip session_file config log log_limiter stall_watch metrics
         io/clock io/scheduling io/random io/zmq_socket io/signals io/http_server""",
@@ -28,7 +28,7 @@ ROOMS = {
         storage/file_system storage/posix_file_system storage/file_names
         storage/atomic_file storage/metadata storage/packing storage/sqlite
         storage/history_segment storage/history_reader storage/history storage/recovery
-        storage/disk_use storage/disk_use_json retention progress storage/session_reader
+        storage/disk_use storage/disk_use_json retention storage/session_reader
         storage/store
         restore_server schedule trouble mirror handover stopping save_worker history_queue history_worker
         status options

@@ -1,7 +1,8 @@
 #pragma once
 // The commands, each in a file of its own name: what they find or do comes back as plain data,
 // which report.h turns into text or JSON. Those that change the session take the directory's lock,
-// and fail with Busy while a snapshotter has it; the others may run beside one.
+// and fail with Busy while a snapshotter has it; the others may run beside one. Whatever grows with
+// the session or its history tells how far it is.
 
 #include <cstdint>
 #include <functional>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "common/ids.h"
+#include "common/progress.h"
 #include "common/result.h"
 #include "common/session_file.h"
 #include "snapshotter/commands/command_line.h"
@@ -29,6 +31,7 @@ struct Surroundings {
     common::WallTime now{};
     common::Epoch fresh{};  // random: an epoch for what needs one of its own
     std::string vfs = {};   // SQLite's; empty: the system's
+    common::TellProgress tell = {};
 };
 
 // ---- list --------------------------------------------------------------------------------------
@@ -133,6 +136,8 @@ common::Result<Renamed> pin(const Surroundings& around, const CommandLine& line)
 common::Result<Renamed> unpin(const Surroundings& around, const CommandLine& line);
 
 // ---- what several of them do -------------------------------------------------------------------
+
+common::Result<Moments> open_moments(const Surroundings& around);
 
 // The state that --at, --position or a name mean; the present one if there is none of these.
 common::Result<Moment> moment_of(const Moments& moments, const Surroundings& around,

@@ -6,7 +6,7 @@ namespace snapshotter::commands {
 using common::Result;
 
 Result<Exported> export_session(const Surroundings& around, const CommandLine& line) {
-    const Moments moments = TRY(Moments::open(around.files, around.data_dir, around.vfs));
+    const Moments moments = TRY(open_moments(around));
     Exported exported;
     exported.moment = TRY(moment_of(moments, around, line));
     common::GraphCopy graph = exported.moment.graph;
@@ -31,7 +31,7 @@ Result<Exported> export_session(const Surroundings& around, const CommandLine& l
                                   : slash == 0               ? "/"
                                                              : line.to.substr(0, slash);
     const std::string name = slash == std::string::npos ? line.to : line.to.substr(slash + 1);
-    TRY(write_session(around.files, directory, name, graph, *stamp, around.now));
+    TRY(write_session(around.files, directory, name, graph, *stamp, around.now, around.tell));
     return exported;
 }
 

@@ -7,7 +7,8 @@ using common::Result;
 
 Result<Replacement> import_session(const Surroundings& around, const CommandLine& line) {
     const auto read = [&](const Moments&) -> Result<Moment> {
-        Result<common::SessionFile> session = load_session(around.files, line.target);
+        Result<common::SessionFile> session =
+            load_session(around.files, line.target, telling(around.tell, "Reading " + line.target));
         if (!session) {
             return common::fail(session.error().kind, line.target + ": " + session.error().what);
         }

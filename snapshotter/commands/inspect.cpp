@@ -75,10 +75,15 @@ Result<void> add_changes(const Moments& moments, const CommandLine& line, Inspec
 }  // namespace
 
 Result<Inspection> inspect(const Surroundings& around, const CommandLine& line) {
-    const Moments moments = TRY(Moments::open(around.files, around.data_dir, around.vfs));
+    const Moments moments = TRY(open_moments(around));
     Inspection inspection;
     inspection.moment = TRY(moment_of(moments, around, line));
-    for (const NodePtr& node : inspection.moment.graph.nodes) {
+    const auto& nodes = inspection.moment.graph.nodes;
+    const common::TellDone tell = telling(around.tell, "Looking at the nodes");
+    for (const NodePtr& node : nodes) {
+        if (tell) {
+            tell(inspection.nodes.size(), nodes.size());
+        }
         inspection.nodes.push_back(view_of(*node));
     }
     for (const NodeId& id : line.nodes) {

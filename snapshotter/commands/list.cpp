@@ -27,7 +27,7 @@ Listing::History history_of(const HistoryReader& reader) {
 }  // namespace
 
 Result<Listing> list(const Surroundings& around) {
-    const Moments moments = TRY(Moments::open(around.files, around.data_dir, around.vfs));
+    const Moments moments = TRY(open_moments(around));
     Listing listing;
     listing.saves = moments.saves();
     listing.history = history_of(moments.history());

@@ -109,14 +109,15 @@ struct Moments::Reached {
 };
 
 Moments::Moments(FileSystem& files, std::string data_dir, std::vector<StoredSave> saves,
-                 std::unique_ptr<HistoryReader> history)
+                 std::unique_ptr<HistoryReader> history, common::TellProgress tell)
     : files_(&files),
       data_dir_(std::move(data_dir)),
       saves_(std::move(saves)),
-      history_(std::move(history)) {}
+      history_(std::move(history)),
+      tell_(std::move(tell)) {}
 
 Result<Moments> Moments::open(FileSystem& files, const std::string& data_dir,
-                              const std::string& vfs) {
+                              const std::string& vfs, common::TellProgress tell) {
     const Result<std::vector<std::string>> names = files.list(data_dir);
     if (!names && names.error().kind == ErrorKind::NotFound) {
         return fail(ErrorKind::NotFound, "there is no data directory " + data_dir +
@@ -134,13 +135,13 @@ Result<Moments> Moments::open(FileSystem& files, const std::string& data_dir,
     TRY(add_backups(files, join(data_dir, file_names::kBackups), saves));
     // Last, so that it leads on from every save that was listed.
     auto history = TRY(HistoryReader::open(files, {join(data_dir, file_names::kHistory), vfs}));
-    return Moments(files, data_dir, std::move(saves), std::move(history));
+    return Moments(files, data_dir, std::move(saves), std::move(history), std::move(tell));
 }
 
 // ---- saves -------------------------------------------------------------------------------------
 
 Result<Moment> Moments::load(const std::string& path, std::string source) const {
-    Result<SessionFile> session = load_session(*files_, path);
+    Result<SessionFile> session = load_session(*files_, path, telling(tell_, "Reading " + path));
     if (!session) {
         return fail(session.error().kind, path + ": " + session.error().what);
     }
@@ -207,7 +208,7 @@ Result<Moments::Reached> Moments::go_on(Moment from, const std::optional<Positio
                                           .position = stamp.position,
                                           .lineage = std::move(stamp.lineage),
                                           .last_mutation = stamp.last_mutation},
-                                         to));
+                                         to, telling(tell_, "Applying the history")));
     stamp.position = gone.state.position;
     stamp.lineage = std::move(gone.state.lineage);
     stamp.last_mutation = gone.state.last_mutation;
@@ -377,8 +378,16 @@ Result<Replayed> Moments::records_until(const Position& to,
             bases.push_back(run.base.position);
         }
     }
+    const common::TellDone tell = telling(tell_, "Reading the history");
     for (const Position& base : bases) {
-        Replayed replayed = TRY(history_->replay(base, to, take));
+        const std::uint64_t first = number(base.seq);
+        const auto told = [&](HistoryRow&& row) {
+            if (tell) {
+                tell(number(row.position.seq) - first, number(to.seq) - first);
+            }
+            return take(std::move(row));
+        };
+        Replayed replayed = TRY(history_->replay(base, to, told));
         if (replayed.records > 0 || replayed.reached) {
             return replayed;
         }

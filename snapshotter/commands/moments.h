@@ -15,6 +15,7 @@
 
 #include "common/graph.h"
 #include "common/ids.h"
+#include "common/progress.h"
 #include "common/result.h"
 #include "common/session_file.h"
 #include "snapshotter/storage/file_system.h"
@@ -43,9 +44,11 @@ struct Moment {
 
 class Moments {
 public:
-    // NotFound: there is no such directory. `vfs`: SQLite's, empty for the system's.
+    // NotFound: there is no such directory. `vfs`: SQLite's, empty for the system's. `tell`: how
+    // far it is with reading, here and in all that follows.
     static common::Result<Moments> open(FileSystem& files, const std::string& data_dir,
-                                        const std::string& vfs = {});
+                                        const std::string& vfs = {},
+                                        common::TellProgress tell = {});
 
     // session_snapshot.db if it is there, then backups, then pinned ones, each newest first. Only
     // the beginning of each was read.
@@ -70,7 +73,7 @@ public:
 
 private:
     Moments(FileSystem& files, std::string data_dir, std::vector<StoredSave> saves,
-            std::unique_ptr<HistoryReader> history);
+            std::unique_ptr<HistoryReader> history, common::TellProgress tell);
 
     struct Reached;
     common::Result<Moment> load(const std::string& path, std::string source) const;
@@ -85,6 +88,7 @@ private:
     std::string data_dir_;
     std::vector<StoredSave> saves_;
     std::unique_ptr<HistoryReader> history_;
+    common::TellProgress tell_;
 };
 
 // The epoch in which a session with this lineage, now at `present`, had position `seq`. None: it

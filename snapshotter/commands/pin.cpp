@@ -12,7 +12,7 @@ using file_names::join;
 namespace {
 
 Result<Renamed> rename_backup(const Surroundings& around, const std::string& name, bool pinned) {
-    const Moments moments = TRY(Moments::open(around.files, around.data_dir, around.vfs));
+    const Moments moments = TRY(open_moments(around));
     const StoredSave save = TRY(moments.find_save(name));
     auto backup = file_names::parse_backup(save.name);
     if (!backup) {

@@ -31,6 +31,10 @@ Result<void> keep_what_is_there(const Surroundings& around, const Result<Moment>
 
 }  // namespace
 
+Result<Moments> open_moments(const Surroundings& around) {
+    return Moments::open(around.files, around.data_dir, around.vfs, around.tell);
+}
+
 Result<Moment> moment_of(const Moments& moments, const Surroundings& around,
                          const CommandLine& line) {
     if (line.at) {
@@ -47,9 +51,9 @@ Result<Replacement> replace_session(const Surroundings& around, const CommandLin
     std::unique_ptr<SessionChange> change;
     if (!line.dry_run) {
         TRY(around.files.make_directories(around.data_dir));
-        change = TRY(SessionChange::begin(around.files, around.data_dir));
+        change = TRY(SessionChange::begin(around.files, around.data_dir, around.tell));
     }
-    const Moments moments = TRY(Moments::open(around.files, around.data_dir, around.vfs));
+    const Moments moments = TRY(open_moments(around));
     Moment moment = TRY(make(moments));
     const Result<Moment> present = moments.present();
     if (!present && present.error().kind != ErrorKind::NotFound) {

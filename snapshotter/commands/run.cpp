@@ -5,6 +5,8 @@
 
 #include "common/io/clock.h"
 #include "common/io/random.h"
+#include "common/log.h"
+#include "common/progress.h"
 #include "snapshotter/commands/commands.h"
 #include "snapshotter/commands/report.h"
 #include "snapshotter/commands/time_text.h"
@@ -104,8 +106,17 @@ int run(const common::Settings& settings) {
         }
     }
     PosixFileSystem files;
-    const Surroundings around{files, settings.data_dir, now,
-                              common::Epoch{common::io::random_id()}};
+    common::ProgressLog progress_log;
+    const Surroundings around{
+        .files = files,
+        .data_dir = settings.data_dir,
+        .now = now,
+        .fresh = common::Epoch{common::io::random_id()},
+        .tell = [&](const common::Progress& progress) {
+            if (const auto text = progress_log.at(progress, common::io::instant_now())) {
+                std::fprintf(stderr, "%s\n", common::log_text(*text).c_str());
+            }
+        }};
     const int exit_code = carry_out(around, *line);
     if (std::fflush(stdout) != 0) {
         std::fprintf(stderr, "holdfast-snapshotter: standard output cannot be written\n");

@@ -16,6 +16,7 @@ using common::GraphCopy;
 using common::Position;
 using common::Result;
 using common::SessionStamp;
+using common::TellProgress;
 using common::WallTime;
 using file_names::join;
 
@@ -53,14 +54,23 @@ void make_it_the_next_state(GraphCopy& graph, std::optional<SessionStamp>& stamp
 }
 
 Result<void> write_session(FileSystem& files, const std::string& directory, const std::string& name,
-                           const GraphCopy& graph, SessionStamp stamp, WallTime now) {
+                           const GraphCopy& graph, SessionStamp stamp, WallTime now,
+                           const TellProgress& tell) {
     stamp.saved = now;
     stamp.digest = graph.digest();
     const auto file = TRY(AtomicFile::open(files, directory, name));
-    TRY(common::write_session_file(graph, stamp, kGzipLevel,
-                                   [&](std::string_view piece) { return file->write(piece); }));
+    const auto told = telling(tell, "Writing " + name);
+    const std::uint64_t total = common::session_bytes(graph);
+    TRY(common::write_session_file(
+        graph, stamp, kGzipLevel, [&](std::string_view piece) { return file->write(piece); },
+        [&](std::uint64_t done) {
+            if (told) {
+                told(done, total);
+            }
+        }));
     TRY(file->sync());
-    const auto back = check_session(files, file->temporary_path());
+    const auto back =
+        check_session(files, file->temporary_path(), telling(tell, "Reading back " + name));
     if (!back || !*back || (*back)->digest != stamp.digest) {
         return fail(ErrorKind::Io, "what was written to " + file->temporary_path() +
                                        " does not come back as it was" +
@@ -70,11 +80,15 @@ Result<void> write_session(FileSystem& files, const std::string& directory, cons
 }
 
 SessionChange::SessionChange(FileSystem& files, std::string data_dir,
-                             std::unique_ptr<FileLock> lock)
-    : files_(files), data_dir_(std::move(data_dir)), lock_(std::move(lock)) {}
+                             std::unique_ptr<FileLock> lock, TellProgress tell)
+    : files_(files),
+      data_dir_(std::move(data_dir)),
+      lock_(std::move(lock)),
+      tell_(std::move(tell)) {}
 
 Result<std::unique_ptr<SessionChange>> SessionChange::begin(FileSystem& files,
-                                                            const std::string& data_dir) {
+                                                            const std::string& data_dir,
+                                                            TellProgress tell) {
     auto lock = files.lock(join(data_dir, file_names::kLock));
     if (!lock && lock.error().kind == ErrorKind::Busy) {
         return fail(ErrorKind::Busy, "the session is in use (" + lock.error().what +
@@ -84,7 +98,8 @@ Result<std::unique_ptr<SessionChange>> SessionChange::begin(FileSystem& files,
     if (!lock) {
         return tl::unexpected(lock.error());
     }
-    return std::unique_ptr<SessionChange>(new SessionChange(files, data_dir, std::move(*lock)));
+    return std::unique_ptr<SessionChange>(
+        new SessionChange(files, data_dir, std::move(*lock), std::move(tell)));
 }
 
 Result<std::string> SessionChange::keep(const GraphCopy& graph,
@@ -99,7 +114,7 @@ Result<std::string> SessionChange::keep(const GraphCopy& graph,
     }
     GraphCopy kept = graph;
     const SessionStamp mark = stamp ? *stamp : begin_history(kept, now, fresh);
-    TRY(write_session(files_, backups, name_of(backup), kept, mark, now));
+    TRY(write_session(files_, backups, name_of(backup), kept, mark, now, tell_));
     return name_of(backup);
 }
 
@@ -119,7 +134,7 @@ Result<std::string> SessionChange::set_aside(WallTime now) {
 
 Result<void> SessionChange::replace(const GraphCopy& graph, const SessionStamp& stamp,
                                     WallTime now) {
-    return write_session(files_, data_dir_, file_names::kSession, graph, stamp, now);
+    return write_session(files_, data_dir_, file_names::kSession, graph, stamp, now, tell_);
 }
 
 }  // namespace snapshotter::commands

@@ -7,6 +7,7 @@
 
 #include "common/graph.h"
 #include "common/ids.h"
+#include "common/progress.h"
 #include "common/result.h"
 #include "common/session_file.h"
 #include "snapshotter/storage/file_system.h"
@@ -26,13 +27,15 @@ common::SessionStamp begin_history(common::GraphCopy& graph, common::WallTime no
 // A session file under a name of its own, read back and compared before it takes that name.
 common::Result<void> write_session(FileSystem& files, const std::string& directory,
                                    const std::string& name, const common::GraphCopy& graph,
-                                   common::SessionStamp stamp, common::WallTime now);
+                                   common::SessionStamp stamp, common::WallTime now,
+                                   const common::TellProgress& tell = {});
 
 class SessionChange {
 public:
     // Busy: a snapshotter has the directory; the error says what to do. Held until it goes.
     static common::Result<std::unique_ptr<SessionChange>> begin(FileSystem& files,
-                                                                const std::string& data_dir);
+                                                                const std::string& data_dir,
+                                                                common::TellProgress tell = {});
 
     // Keeps a state as a pinned backup. Returns its name.
     common::Result<std::string> keep(const common::GraphCopy& graph,
@@ -47,11 +50,13 @@ public:
                                  common::WallTime now);
 
 private:
-    SessionChange(FileSystem& files, std::string data_dir, std::unique_ptr<FileLock> lock);
+    SessionChange(FileSystem& files, std::string data_dir, std::unique_ptr<FileLock> lock,
+                  common::TellProgress tell);
 
     FileSystem& files_;
     std::string data_dir_;
     std::unique_ptr<FileLock> lock_;
+    common::TellProgress tell_;
 };
 
 }  // namespace snapshotter::commands

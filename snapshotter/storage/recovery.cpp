@@ -41,16 +41,16 @@ std::uint64_t records_after(const HistoryReader& history, const Position& positi
 }  // namespace
 
 Result<GoneOn> go_on(const HistoryReader& history, StoredState from,
-                     const std::optional<Position>& to, const TellApplied& progress) {
-    const std::uint64_t total = progress ? records_after(history, from.position) : 0;
+                     const std::optional<Position>& to, const common::TellDone& tell) {
+    const std::uint64_t total = tell ? records_after(history, from.position) : 0;
     GoneOn done;
     common::Graph graph(std::move(from.graph));
     from.graph = {};
     std::optional<common::Error> refused;
     const Replayed replayed =
         TRY(history.replay(from.position, to, [&](HistoryRow&& row) -> Result<bool> {
-            if (progress && done.records % kTellEvery == 0) {
-                progress(done.records, total);
+            if (tell && done.records % kTellEvery == 0) {
+                tell(done.records, total);
             }
             if (const auto applied = graph.apply(row.record.mutation); !applied) {
                 refused = applied.error();

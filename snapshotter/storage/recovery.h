@@ -1,13 +1,13 @@
 #pragma once
 // A save and the history after it are one history: how a state is made of the two. Only reads.
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "common/graph.h"
 #include "common/ids.h"
+#include "common/progress.h"
 #include "common/result.h"
 #include "common/session_file.h"
 #include "snapshotter/storage/file_names.h"
@@ -34,11 +34,10 @@ struct GoneOn {
 };
 
 // Applies the records that follow `from`; see HistoryReader::replay. One that cannot be applied is
-// damage. `progress` is told now and then how many were applied, of how many at most.
-using TellApplied = std::function<void(std::uint64_t done, std::uint64_t total)>;
+// damage. `tell`: how many were applied, of how many at most.
 common::Result<GoneOn> go_on(const HistoryReader& history, StoredState from,
                              const std::optional<common::Position>& to = std::nullopt,
-                             const TellApplied& progress = {});
+                             const common::TellDone& tell = {});
 
 // What is known about session_snapshot.db beside what it says itself.
 struct SessionClues {

@@ -70,7 +70,7 @@ std::string Store::path(const std::string& name) const {
     return join(options_.directory, name);
 }
 
-void Store::tell_progress(std::function<void(const SaveProgress&)> progress) {
+void Store::tell_progress(common::TellProgress progress) {
     progress_ = std::move(progress);
 }
 
@@ -126,12 +126,8 @@ Result<std::optional<Metadata>> Store::recover_metadata(std::vector<std::string>
 }
 
 Result<SessionFile> Store::load(const std::string& file) {
-    const std::uint64_t total = TRY(files_.stat(file)).bytes;
-    const auto reader = TRY(HashedReader::open(files_, file));
-    Result<SessionFile> session = common::read_session_file([&] {
-        progress(SaveProgress::Stage::Loading, reader->bytes(), total);
-        return reader->read();
-    });
+    Result<SessionFile> session =
+        load_session(files_, file, common::telling(progress_, "Loading the session"));
     if (!session) {
         // The file may be good where the disk only does not give it.
         return fail(session.error().kind, file + ": " + session.error().what);

@@ -19,7 +19,6 @@
 //
 // Used by one thread at a time. Layout and formats: docs/FORMATS.md.
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,9 +27,9 @@
 
 #include "common/graph.h"
 #include "common/ids.h"
+#include "common/progress.h"
 #include "common/result.h"
 #include "common/session_file.h"
-#include "snapshotter/progress.h"
 #include "snapshotter/storage/disk_use.h"
 #include "snapshotter/storage/file_system.h"
 #include "snapshotter/storage/history.h"
@@ -141,7 +140,7 @@ public:
     common::Result<void> probe();
 
     // Told all the time how far save(), pin(), check() and recover() are.
-    void tell_progress(std::function<void(const SaveProgress&)> progress);
+    void tell_progress(common::TellProgress progress);
 
     // Writes a pinned backup, which retention never takes. Returns its path. NotFound: the graph is
     // not initialised, there is nothing to keep.
@@ -190,11 +189,11 @@ private:
     common::Result<bool> check_directory();  // true: it was made anew
     common::Result<void> check_room(std::uint64_t bytes);
     common::Result<std::optional<common::SessionStamp>> read_again(const std::string& file,
-                                                                   SaveProgress::Stage stage,
+                                                                   const char* what,
                                                                    common::Hash128& bytes_hash);
     common::Result<void> check_session(common::WallTime now, CheckReport& report);
     common::Result<void> check_backup(common::WallTime now, CheckReport& report);
-    void progress(SaveProgress::Stage stage, std::uint64_t done, std::uint64_t total) const;
+    void progress(const char* what, std::uint64_t done, std::uint64_t total) const;
     bool history_begins(const HistorySave& save, SaveReport& report);
     void history_placed(const HistorySave& save, SaveReport& report);
     void history_unchanged(const HistorySave& save, SaveReport& report);
@@ -222,7 +221,7 @@ private:
     StoreOptions options_;
     std::unique_ptr<FileLock> lock_;
     std::uint64_t device_;  // of the directory
-    std::function<void(const SaveProgress&)> progress_;
+    common::TellProgress progress_;
     std::unique_ptr<HistoryReader> past_;  // while recover() runs
     std::unique_ptr<History> history_;
     std::unique_ptr<State> state_;

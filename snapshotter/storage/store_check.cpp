@@ -91,7 +91,7 @@ Result<void> Store::check_session(WallTime now, CheckReport& report) {
         return {};  // missing, or somebody else's: the next save sees to that
     }
     Hash128 bytes_hash;
-    const auto back = read_again(file, SaveProgress::Stage::Checking, bytes_hash);
+    const auto back = read_again(file, "Reading again what was saved", bytes_hash);
     const bool has_stamp = state_->current->position != common::Position{};
     if (back && back->has_value() == has_stamp &&
         (!has_stamp || (*back)->digest == state_->current->digest)) {
@@ -118,7 +118,7 @@ Result<void> Store::check_backup(WallTime now, CheckReport& report) {
         return {};
     }
     Hash128 bytes_hash;
-    const auto back = read_again(join(backups, name), SaveProgress::Stage::Checking, bytes_hash);
+    const auto back = read_again(join(backups, name), "Reading again what was saved", bytes_hash);
     if (back && (!*back || (*back)->digest == state_->backup_digest)) {
         state_->verified.insert(name);
         report.good.push_back(join(backups, name));

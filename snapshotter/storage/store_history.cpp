@@ -47,9 +47,7 @@ Result<void> Store::recover_history(Recovered& recovered) {
                      .lineage = stamp.lineage,
                      .last_mutation = stamp.last_mutation};
     GoneOn gone = TRY(go_on(*past_, std::move(from), std::nullopt,
-                            [this](std::uint64_t done, std::uint64_t total) {
-                                progress(SaveProgress::Stage::GoingOn, done, total);
-                            }));
+                            common::telling(progress_, "Applying the history")));
     recovered.session->graph = std::move(gone.state.graph);
     if (gone.records > 0) {
         stamp.position = gone.state.position;

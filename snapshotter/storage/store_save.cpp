@@ -56,19 +56,18 @@ struct Store::Written {
     FileInfo info;
 };
 
-void Store::progress(SaveProgress::Stage stage, std::uint64_t done, std::uint64_t total) const {
+void Store::progress(const char* what, std::uint64_t done, std::uint64_t total) const {
     if (progress_) {
-        progress_({stage, done, total});
+        progress_({what, done, total});
     }
 }
 
-Result<std::optional<SessionStamp>> Store::read_again(const std::string& file,
-                                                      SaveProgress::Stage stage,
+Result<std::optional<SessionStamp>> Store::read_again(const std::string& file, const char* what,
                                                       Hash128& bytes_hash) {
     const std::uint64_t total = TRY(files_.stat(file)).bytes;
     const auto reader = TRY(HashedReader::open(files_, file));
     const auto stamp = TRY(common::check_session_file([&] {
-        progress(stage, reader->bytes(), total);
+        progress(what, reader->bytes(), total);
         return reader->read();
     }));
     TRY(reader->read_rest());
@@ -86,7 +85,7 @@ Result<Store::Written> Store::write_session(const std::string& directory, const 
     TRY(common::write_session_file(
         graph, stamp, options_.gzip_level,
         [&file = *written.file](std::string_view piece) { return file.write(piece); },
-        [&](std::uint64_t done) { progress(SaveProgress::Stage::Saving, done, total); }));
+        [&](std::uint64_t done) { progress("Saving", done, total); }));
     took.write = write.milliseconds();
 
     const Stopwatch sync;
@@ -97,7 +96,7 @@ Result<Store::Written> Store::write_session(const std::string& directory, const 
     const std::string& temporary = written.file->temporary_path();
     written.info = TRY(files_.stat(temporary));
     Hash128 bytes_hash;
-    const auto back = read_again(temporary, SaveProgress::Stage::Verifying, bytes_hash);
+    const auto back = read_again(temporary, "Saving, reading back", bytes_hash);
     if (!back) {
         return fail(ErrorKind::Io, "what was written to " + temporary +
                                        " cannot be read back: " + back.error().what);
@@ -119,7 +118,7 @@ Result<std::string> Store::pin_current(WallTime now) {
     const std::uint64_t total = TRY(files_.stat(file)).bytes;
     TRY(check_room(total));
     TRY(copy_file(files_, file, backups, name, std::nullopt, [&](std::uint64_t done) {
-        progress(SaveProgress::Stage::BackingUp, done, total);
+        progress("Saving, writing the backup", done, total);
     }));
     return join(backups, name);
 }
@@ -200,7 +199,7 @@ Result<void> Store::save_backup(const SessionStamp& stamp, SaveReport& report) {
     TRY(check_room(report.file_bytes));
     TRY(copy_file(files_, report.file, backups, name, state_->current->bytes_hash,
                   [&](std::uint64_t done) {
-                      progress(SaveProgress::Stage::BackingUp, done, report.file_bytes);
+                      progress("Saving, writing the backup", done, report.file_bytes);
                   }));
     state_->backup = name;
     state_->backup_digest = stamp.digest;

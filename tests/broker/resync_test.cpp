@@ -211,6 +211,36 @@ TEST_CASE("who has nothing gets all, by tail if the ring has it from the first r
     CHECK(small.took<PublishMark>().size() == 1);
 }
 
+TEST_CASE("a whole graph that takes long says how far it is") {
+    Rig rig(800);
+    rig.begin();
+    for (int i = 0; i < 37; ++i) {
+        rig.add(PutNode{support::make_node("n" + std::to_string(i), "ada", {}, 1, 100'000)});
+    }
+    rig.hello("p", std::nullopt);
+    const Verdict verdict = rig.verdict("p");
+    REQUIRE(verdict.kind == Verdict::Kind::Whole);
+    CHECK(rig.took<LinkLog>().back().text ==
+          "snapshotter s: nothing here yet; it gets the whole session, 40 nodes");
+    rig.tick(0);
+    rig.link("p", feed::Pull{verdict.stream, 1});
+    rig.tick(1'999);
+    CHECK(rig.took<LinkLog>().empty());
+    const auto first = rig.sent<feed::Piece>("p");
+    REQUIRE(first.size() == 1);
+    const std::size_t percent = first[0].nodes.size() * 100 / 40;
+    CHECK(percent > 0);
+    rig.tick(2'000);
+    const auto said = rig.took<LinkLog>();
+    REQUIRE(said.size() == 1);
+    CHECK(said[0].level == LinkLog::Level::Info);
+    CHECK(said[0].text ==
+          "Giving the session to snapshotter s: " + std::to_string(percent) + " %, 2 s");
+    rig.link("p", feed::Pull{verdict.stream, 100});
+    rig.tick(9'000);  // it is given
+    CHECK(rig.took<LinkLog>().empty());
+}
+
 TEST_CASE("what is ahead, forked or another session is pinned and replaced") {
     Rig rig;
     rig.begin();
@@ -275,6 +305,35 @@ TEST_CASE("restoring: an offer is asked for, and its graph given to the session"
     CHECK_FALSE(restored[0].forked);
     CHECK(restored[0].whole.graph.digest() == session_graph().digest());
     CHECK(restored[0].whole.holding.position == foreign_session().position);
+}
+
+TEST_CASE("restoring: what takes long says how far it is") {
+    Rig rig;
+    rig.state = BrokerState::Restoring;
+    rig.hello("p", foreign_session());
+    GraphCopy graph = session_graph();
+    for (int i = 0; i < 39; ++i) {
+        graph.nodes.push_back(std::make_shared<const Node>(
+            support::make_node("n" + std::to_string(i), "ada", {}, 1, 100'000)));
+    }
+    const auto verdicts = rig.sent<Verdict>("p");
+    REQUIRE(verdicts.size() == 2);
+    WholeSender sender(verdicts[1].stream, graph, foreign_session());
+    sender.grant(100);
+    rig.tick(1);
+    rig.link("p", *sender.next());
+    rig.took<LinkLog>();
+    rig.tick(2'001);
+    const auto said = rig.took<LinkLog>();
+    REQUIRE(said.size() == 1);
+    CHECK(said[0].text ==
+          "Restoring the session: " + std::to_string(sender.nodes_sent() * 100 / 40) + " %, 2 s");
+    while (auto piece = sender.next()) {
+        rig.link("p", std::move(*piece));
+    }
+    REQUIRE(rig.took<RestoredGraph>().size() == 1);
+    rig.tick(9'000);
+    CHECK(rig.took<LinkLog>().empty());
 }
 
 TEST_CASE("restoring: nothing but empty directories starts fresh") {

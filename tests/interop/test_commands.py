@@ -1,7 +1,9 @@
 """The commands of holdfast-snapshotter on what real clients made, opened by the real library."""
 
 import json
+import os
 import pickle
+import re
 import subprocess
 import time
 import types
@@ -219,6 +221,36 @@ def test_import_what_the_library_dumped(server, new_client, tmp_path):
     server.restart()
     alice.join(server.port)
     assert uuid in alice.graph()
+
+
+def test_what_takes_long_says_how_far_it_is(server, new_client, tmp_path):
+    """On standard error: what a script reads stays JSON. Here the disk is slow: a pipe."""
+    alice = new_client('alice')
+    alice.host(server.port, CONTENTS)
+    server.wait_saved(alice)
+    saved = (server.data / 'session_snapshot.db').read_bytes()
+    pipe = tmp_path / 'slow.db'
+    os.mkfifo(pipe)
+    process = subprocess.Popen(
+        [find_binary('holdfast-snapshotter'), 'inspect', pipe, '--json', '--data-dir',
+         server.data], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    os.set_blocking(process.stderr.fileno(), False)
+    said = []
+
+    def says():
+        said.append(process.stderr.read() or b'')
+        return b'Reading ' in said[-1]
+    with open(pipe, 'wb', buffering=0) as slow:
+        rest = iter(saved)
+        def another_byte():
+            slow.write(bytes([next(rest)]))
+            return says()
+        wait_until(another_byte, 'it says how far it is')
+        slow.write(bytes(rest))
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert re.fullmatch(rf'Reading {pipe}: \d+ %, \d+ s\n', b''.join(said).decode())
+    assert {node['id'] for node in json.loads(output)['nodes']} == set(alice.graph())
 
 
 def test_a_node_that_stops_every_joiner(server, new_client):

@@ -22,13 +22,13 @@ namespace {
 const StoreOptions kOptions{"/data", 2, 1, "0.1.0"};
 
 // What a run has done before it died.
-struct Progress {
+struct Reached {
     std::uint64_t begun = 0;     // the last step that may have been saved
     std::uint64_t reported = 0;  // the last step whose save was reported
 };
 
 // Saves of steps 1 to 6, every third twice, a pin among them. Ends at the first error.
-Result<void> run(SimFileSystem& files, Progress& progress) {
+Result<void> run(SimFileSystem& files, Reached& progress) {
     const auto store = TRY(Store::open(files, kOptions));
     TRY(store->recover(at(0), Epoch{1}));
     for (std::uint64_t step = 1; step <= 6; ++step) {
@@ -45,7 +45,7 @@ Result<void> run(SimFileSystem& files, Progress& progress) {
     return {};
 }
 
-void check_what_came_back(SimFileSystem& files, const Progress& progress) {
+void check_what_came_back(SimFileSystem& files, const Reached& progress) {
     auto store = Store::open(files, kOptions);
     REQUIRE(store.has_value());
     const auto recovered = (*store)->recover(at(100), Epoch{1000});
@@ -95,7 +95,7 @@ void at_every_crash(std::uint64_t before, std::uint64_t last, const Check& check
 
 TEST_CASE("crash everywhere in a run of saves") {
     SimFileSystem whole;
-    Progress complete;
+    Reached complete;
     REQUIRE(run(whole, complete).has_value());
     REQUIRE(complete.reported == 6);
     const std::uint64_t operations = whole.operations();
@@ -103,7 +103,7 @@ TEST_CASE("crash everywhere in a run of saves") {
     at_every_crash(0, operations, [&](std::uint64_t operation, Loss loss) {
         SimFileSystem files;
         files.die_after(operation);
-        Progress progress;
+        Reached progress;
         static_cast<void>(run(files, progress));
         REQUIRE(files.is_dead());
         files.crash(loss);
@@ -139,7 +139,7 @@ TEST_CASE("what was recovered after a kill anywhere in a save survives a power c
 
 TEST_CASE("crash everywhere in a recovery from a damaged session file") {
     const auto prepare = [](SimFileSystem& files) {
-        Progress progress;
+        Reached progress;
         REQUIRE(run(files, progress).has_value());
         files.crash(Loss::Nothing);
         std::string damaged = files.contents(kSession).value();

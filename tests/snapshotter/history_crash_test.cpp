@@ -35,7 +35,7 @@ StoreOptions options(const SimVfs& vfs) {
 }
 
 // What happened until the end.
-struct Progress {
+struct Reached {
     std::map<Position, Hash128> states;  // all that ever were
     Position durable;
     std::uint64_t saved = 0;
@@ -45,12 +45,12 @@ struct Life {
     SimFileSystem& files;
     SimVfs vfs{files};
     SampleHistory& broker;
-    Progress& progress;
+    Reached& progress;
     WallTime now{1'763'894'520'000};
     std::unique_ptr<Store> store;
     std::optional<HistoryBase> begin;
 
-    Life(SimFileSystem& disk, SampleHistory& session, Progress& done)
+    Life(SimFileSystem& disk, SampleHistory& session, Reached& done)
         : files(disk), broker(session), progress(done) {}
 
     void note() { progress.states[broker.position()] = broker.digest(); }
@@ -110,7 +110,7 @@ struct Life {
     }
 };
 
-void check_what_came_back(SimFileSystem& files, Progress& progress) {
+void check_what_came_back(SimFileSystem& files, Reached& progress) {
     SampleHistory broker;
     {
         Life life(files, broker, progress);
@@ -161,7 +161,7 @@ bool is_long() {
 
 TEST_CASE("crash everywhere in a life with history") {
     SimFileSystem whole;
-    Progress complete;
+    Reached complete;
     {
         SampleHistory broker;
         Life life(whole, broker, complete);
@@ -188,7 +188,7 @@ TEST_CASE("crash everywhere in a life with history") {
                 CAPTURE(seed);
                 SimFileSystem files;
                 files.die_after(operation);
-                Progress progress;
+                Reached progress;
                 Result<void> outcome;
                 {
                     SampleHistory broker;

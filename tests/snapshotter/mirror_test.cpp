@@ -20,10 +20,11 @@ namespace feed = common::feed;
 
 const Instant kStart{Millis{1'000'000}};
 
-common::Node node(const std::string& id, int value) {
+common::Node node(const std::string& id, int value, std::size_t bytes = 0) {
     return common::Node{
         id, "COMMON", common::Dependencies::of(std::vector<common::NodeId>{}),
         common::write_pickle(Value::dict({{Value::str("type_id"), Value::str("Mesh")},
+                                          {Value::str("pad"), Value::str(std::string(bytes, '.'))},
                                           {Value::str("v"), Value::integer(value)}}))};
 }
 
@@ -267,6 +268,90 @@ TEST_CASE("another history: what it holds is pinned first, then the whole graph 
     const auto saves = rig.take<snapshotter::WantSave>();
     REQUIRE(saves.size() == 1);
     CHECK(saves[0].reason == "after_resync");
+}
+
+namespace {
+
+std::string only_line(Rig& rig) {
+    const auto lines = rig.take<snapshotter::MirrorLog>();
+    REQUIRE(lines.size() == 1);
+    CHECK(lines[0].level == snapshotter::MirrorLog::Level::Info);
+    return lines[0].text;
+}
+
+// A session of 41 nodes that takes several pieces.
+void grow(History& history) {
+    history.start(10, Position{});
+    for (int i = 0; i < 40; ++i) {
+        history.add(common::PutNode{node("n" + std::to_string(i), 1, 100'000)});
+    }
+    history.add(common::PutNode{node("a", 1)});
+    history.add(common::Initialised{common::Timeline{10}});
+}
+
+}  // namespace
+
+TEST_CASE("a whole graph that takes long says how far it is") {
+    Rig rig;
+    History history;
+    grow(history);
+    rig.hear(history.beat());
+    rig.link(verdict(feed::Verdict::Kind::Whole, 4));
+    common::Whole whole = history.whole();
+    common::WholeSender sender(4, std::move(whole.graph), std::move(whole.holding));
+    sender.grant(100);
+    rig.wait(0);
+    rig.link(*sender.next());
+    rig.take<snapshotter::MirrorLog>();
+    rig.wait(1'999);
+    CHECK(rig.take<snapshotter::MirrorLog>().empty());
+    rig.wait(1);
+    CHECK(only_line(rig) == "Taking the session from the broker: " +
+                                std::to_string(sender.nodes_sent() * 100 / 41) + " %, 2 s");
+    while (auto piece = sender.next()) {
+        rig.link(std::move(*piece));
+    }
+    REQUIRE(rig.mirror.following());
+    rig.wait(1'500);
+    rig.hear(history.beat());
+    rig.wait(1'500);
+    CHECK(rig.take<snapshotter::MirrorLog>().empty());
+}
+
+TEST_CASE("so does a tail, and a session that is given to the broker") {
+    History history;
+    SUBCASE("a tail") {
+        Rig rig;
+        begin(rig, history);
+        std::vector<feed::Frames> missed;
+        for (int i = 0; i < 4; ++i) {
+            missed.push_back(history.add(common::PutNode{node("a", i)}));
+        }
+        rig.hear(history.beat());
+        rig.link(verdict(feed::Verdict::Kind::Tail, 4));
+        feed::Piece piece;
+        piece.stream = 4;
+        piece.records = {missed[0]};
+        rig.link(std::move(piece));
+        rig.wait(0);
+        rig.take<snapshotter::MirrorLog>();
+        rig.wait(2'000);
+        CHECK(only_line(rig) == "Catching up with the broker: 25 %, 2 s");
+    }
+    SUBCASE("given") {
+        grow(history);
+        Rig rig(history.whole());
+        rig.hear(feed::Beat{{}, feed::BrokerState::Restoring, std::nullopt});
+        rig.link(verdict(feed::Verdict::Kind::Restore, 4));
+        rig.link(feed::Pull{4, 1});
+        const auto pieces = rig.take_sent<feed::Piece>();
+        REQUIRE(pieces.size() == 1);
+        rig.wait(0);
+        rig.take<snapshotter::MirrorLog>();
+        rig.wait(2'000);
+        CHECK(only_line(rig) == "Giving the session to the broker: " +
+                                    std::to_string(pieces[0].nodes.size() * 100 / 41) + " %, 2 s");
+    }
 }
 
 TEST_CASE("a whole graph that is older than what is here by now is passed over") {

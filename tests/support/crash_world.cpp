@@ -561,7 +561,7 @@ private:
         if (save_soon) {
             process->schedule->request(reasons::kRecovered);
         }
-        process->store->tell_progress([this, &side](const SaveProgress&) { pass_time(side); });
+        process->store->tell_progress([this, &side](const common::Progress&) { pass_time(side); });
         side.disk.before_rename([this, &side](const std::string& to) {
             if (to == kSession) {
                 pass_time(side);

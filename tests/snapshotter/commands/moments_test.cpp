@@ -5,7 +5,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <map>
 
+#include "common/progress.h"
 #include "snapshotter/commands/commands.h"
 #include "snapshotter/commands/report.h"
 #include "snapshotter/storage/file_names.h"
@@ -410,4 +412,49 @@ TEST_CASE("an epoch's positions are those after its parent's, up to the next epo
     CHECK(epoch_of(lineage, here, Seq{30}) == Epoch{3});
     CHECK(epoch_of(lineage, here, Seq{31}) == std::nullopt);
     CHECK(epoch_of({{Epoch{3}, second}}, here, Seq{20}) == std::nullopt);
+}
+
+TEST_CASE_FIXTURE(Fixture, "what grows with session and history tells how far it is") {
+    begin_session();
+    save_and_back_up();
+    work(20, 1);
+    save("/data/session_snapshot.db");
+    work(20, 2);
+    const Bytes file = support::sample_file(support::sample_graph(3), support::sample_stamp(9));
+    files.put("/other.db", file.view());
+
+    std::map<std::string, Progress> last;  // of each kind
+    Surroundings telling = around();
+    telling.tell = [&](const Progress& progress) {
+        CHECK(progress.done <= progress.total);
+        last[progress.what] = progress;
+    };
+    const auto told = [&](const std::vector<std::string>& kinds) {
+        for (const std::string& kind : kinds) {
+            CAPTURE(kind);
+            CHECK(last.contains(kind));
+            CHECK(last[kind].total > 0);
+        }
+        last.clear();
+    };
+    const std::string session = "/data/session_snapshot.db";
+    const std::vector<std::string> written{"Writing session_snapshot.db",
+                                           "Reading back session_snapshot.db"};
+    REQUIRE(files.make_directories("/out").has_value());
+
+    REQUIRE(verify(telling).has_value());
+    CHECK(last["Reading the saves"].done == last["Reading the saves"].total);
+    CHECK(last["Reading the history"].done == last["Reading the history"].total);
+    told({"Reading the saves", "Reading the history", "Comparing saves and history"});
+    REQUIRE(inspect(telling, line({"inspect", "--changes"})).has_value());
+    CHECK(last["Reading the history"].done == last["Reading the history"].total);
+    told({"Reading " + session, "Applying the history", "Looking at the nodes",
+          "Reading the history"});
+    REQUIRE(export_session(telling, line({"export", "--to", "/out/it.db"})).has_value());
+    told({"Reading " + session, "Writing it.db", "Reading back it.db"});
+    REQUIRE(restore(telling, line({"restore", "--position", "10"})).has_value());
+    told(written);
+    REQUIRE(import_session(telling, line({"import", "/other.db"})).has_value());
+    CHECK(last.contains("Reading /other.db"));
+    told(written);
 }

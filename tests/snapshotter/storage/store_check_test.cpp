@@ -291,21 +291,21 @@ TEST_CASE("the broker's digest is compared with what is saved") {
 TEST_CASE("how far it is, is told from beginning to end") {
     SimFileSystem files;
     auto store = start(files);
-    std::vector<SaveProgress> told;
-    store->tell_progress([&](const SaveProgress& progress) { told.push_back(progress); });
+    std::vector<Progress> told;
+    store->tell_progress([&](const Progress& progress) { told.push_back(progress); });
     REQUIRE(store->save(sample_save(1)).has_value());
-    const auto has = [&](SaveProgress::Stage stage) {
-        return std::any_of(told.begin(), told.end(), [&](const SaveProgress& one) {
-            return one.stage == stage && one.total > 0 && one.done <= one.total;
+    const auto has = [&](const char* what) {
+        return std::any_of(told.begin(), told.end(), [&](const Progress& one) {
+            return one.what == what && one.total > 0 && one.done <= one.total;
         });
     };
-    CHECK(has(SaveProgress::Stage::Saving));
-    CHECK(has(SaveProgress::Stage::Verifying));
-    CHECK(has(SaveProgress::Stage::BackingUp));
+    CHECK(has("Saving"));
+    CHECK(has("Saving, reading back"));
+    CHECK(has("Saving, writing the backup"));
     told.clear();
     REQUIRE(store->check(at(2)).has_value());
-    CHECK(has(SaveProgress::Stage::Checking));
+    CHECK(has("Reading again what was saved"));
     told.clear();
     REQUIRE(store->recover(at(3), Epoch{9}).has_value());
-    CHECK(has(SaveProgress::Stage::Loading));
+    CHECK(has("Loading the session"));
 }

@@ -186,9 +186,9 @@ TEST_CASE_FIXTURE(Disk, "how far the history is applied is told") {
     history.place.vfs = vfs.name();
     store = std::move(
         *Store::open(files, {.directory = "/data", .version = "0.1.0", .history = history}));
-    std::vector<SaveProgress> told;
-    store->tell_progress([&](const SaveProgress& progress) {
-        if (progress.stage == SaveProgress::Stage::GoingOn) {
+    std::vector<Progress> told;
+    store->tell_progress([&](const Progress& progress) {
+        if (progress.what == "Applying the history") {
             told.push_back(progress);
         }
     });

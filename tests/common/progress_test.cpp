@@ -1,10 +1,8 @@
-#include "snapshotter/progress.h"
+#include "common/progress.h"
 
 #include <doctest/doctest.h>
 
-using namespace snapshotter;
-using common::Instant;
-using common::Millis;
+using namespace common;
 
 namespace {
 
@@ -12,7 +10,7 @@ Instant at(std::int64_t milliseconds) {
     return Instant(Millis(milliseconds));
 }
 
-const SaveProgress kThird{SaveProgress::Stage::Saving, 343, 1000};
+const Progress kThird{"Saving", 343, 1000};
 
 }  // namespace
 
@@ -29,8 +27,8 @@ TEST_CASE("what takes longer says how far it is, and how long it has been at it"
     CHECK_FALSE(log.at(kThird, at(0)).has_value());
     CHECK(log.at(kThird, at(2000)) == "Saving: 34 %, 2 s");
     CHECK_FALSE(log.at(kThird, at(6999)).has_value());
-    CHECK(log.at(SaveProgress{SaveProgress::Stage::Verifying, 0, 0}, at(7000)) ==
+    CHECK(log.at(Progress{"Saving, reading back", 0, 0}, at(7000)) ==
           "Saving, reading back: 0 %, 7 s");
-    CHECK(log.at(SaveProgress{SaveProgress::Stage::BackingUp, 2000, 1000}, at(12'345)) ==
+    CHECK(log.at(Progress{"Saving, writing the backup", 2000, 1000}, at(12'345)) ==
           "Saving, writing the backup: 100 %, 12 s");
 }
