@@ -635,7 +635,7 @@ bool Listener::send(Channel channel, std::string_view identity, const EncodedMes
     return true;
 }
 
-void Listener::flush(Instant now) {
+void Listener::flush(FeedSender::Left, Instant now) {
     for (ConnectionId id : std::exchange(dirty_, {})) {
         Entry* entry = find(id);
         if (entry == nullptr) {

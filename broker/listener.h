@@ -26,6 +26,7 @@
 
 #include "broker/channel.h"
 #include "broker/connection.h"
+#include "broker/feed_sender.h"
 #include "broker/first_bytes.h"
 #include "broker/gatekeeper.h"
 #include "common/bytes.h"
@@ -113,8 +114,9 @@ public:
     // whose queue is too full is Closed with reason "outgoing queue full".
     bool send(Channel channel, std::string_view identity, const EncodedMessage& message);
 
-    // Hands everything that was queued to the kernel, as far as it takes it.
-    void flush(common::Instant now);
+    // Hands everything that was queued to the kernel, as far as it takes it: the only way by which
+    // bytes reach a client.
+    void flush(FeedSender::Left, common::Instant now);
 
     // The bound for whole messages of this client, on its connections of all channels, now and
     // later: after its login, when it is no stranger any more. forget() makes it one again.

@@ -78,7 +78,8 @@ Loop::Loop(const common::Settings& settings, common::Log& log, common::io::Signa
       publisher_(common::limits::kRingBytesMax),
       resync_(publisher_, settings.snapshotters, run_),
       session_(session_options(settings)),
-      packets_(run_) {}
+      feed_sender_(run_, [this](const common::feed::FeedMessage& message) { feed_send(message); }) {
+}
 
 common::Result<Loop::End> Loop::run() {
     started_ = common::io::instant_now();
@@ -108,9 +109,7 @@ void Loop::turn(Instant now) {
     tick(now);
     prepare_mark();
     tidying_.on_turn(session_.graph(), now);
-    // First: what a client has seen has left for the snapshotter.
-    flush_feed();
-    listener_.flush(now);
+    listener_.flush(feed_sender_.flush(), now);
     report_arrived(now);
     look_at_durability(now);
     if (shutdown_) {
@@ -272,7 +271,7 @@ void Loop::perform(Instant now) {
 
 void Loop::perform(Publish& publish) {
     VERIFY(publisher_.started());
-    send_record(publisher_.publish(publish.mutation, publish.user, common::io::wall_now()));
+    feed_sender_.add(publisher_.publish(publish.mutation, publish.user, common::io::wall_now()));
 }
 
 void Loop::perform(const Send& send) {
@@ -330,8 +329,9 @@ void Loop::restore(RestoredGraph restored, Instant now) {
               "The snapshotters hold histories that went apart. The one with the newest work is "
               "taken; each of the others keeps what it has as a pinned backup");
     }
-    send_record(publisher_.start(common::Epoch{common::io::random_id()}, holding.position,
-                                 holding.lineage, common::io::wall_now(), holding.last_mutation));
+    feed_sender_.add(publisher_.start(common::Epoch{common::io::random_id()}, holding.position,
+                                      holding.lineage, common::io::wall_now(),
+                                      holding.last_mutation));
     session_.restore(common::Graph(std::move(restored.whole.graph)), now, effects_);
     perform(now);
     send_beat(false);
@@ -339,25 +339,11 @@ void Loop::restore(RestoredGraph restored, Instant now) {
 
 void Loop::start_fresh(Instant now) {
     const std::uint64_t id = common::io::random_id();
-    send_record(
+    feed_sender_.add(
         publisher_.start(common::Epoch{id}, common::Position{}, {}, common::io::wall_now()));
     session_.start_fresh(common::Timeline{id}, now, effects_);
     perform(now);
     send_beat(false);
-}
-
-void Loop::send_record(const common::feed::Frames& record) {
-    packets_.add(record, full_packets_);
-    for (common::feed::Packet& packet : full_packets_) {
-        feed_send(std::move(packet));
-    }
-    full_packets_.clear();
-}
-
-void Loop::flush_feed() {
-    if (auto packet = packets_.flush()) {
-        feed_send(std::move(*packet));
-    }
 }
 
 void Loop::feed_send(const common::feed::FeedMessage& message) {
@@ -368,12 +354,11 @@ void Loop::feed_send(const common::feed::FeedMessage& message) {
 }
 
 void Loop::send_beat(bool with_digest) {
-    flush_feed();
     common::feed::Beat beat{publisher_.position(), session_.state(), std::nullopt, run_};
     if (with_digest) {
         beat.digest = session_.graph().digest();
     }
-    feed_send(beat);
+    feed_sender_.beat(beat);
 }
 
 // A digest pickles all that was edited since the last one. Clients would wait for that, so it is
@@ -485,8 +470,7 @@ std::optional<Loop::End> Loop::continue_shutdown(Instant now) {
         session_.stop("the server is shutting down; your work is kept, join again later", now,
                       effects_);
         perform(now);
-        flush_feed();
-        listener_.flush(now);
+        listener_.flush(feed_sender_.flush(), now);
         shutdown_->step = Shutdown::Step::Confirming;
         shutdown_->since = now;
         shutdown_->final_position = publisher_.position();

@@ -9,12 +9,12 @@
 #include <vector>
 
 #include "broker/durability.h"
+#include "broker/feed_sender.h"
 #include "broker/listener.h"
 #include "broker/publisher.h"
 #include "broker/resync.h"
 #include "broker/session.h"
 #include "common/config.h"
-#include "common/feed_stream.h"
 #include "common/io/http_server.h"
 #include "common/io/signals.h"
 #include "common/io/zmq_socket.h"
@@ -62,8 +62,6 @@ private:
     void perform(LinkEffects effects, common::Instant now);
     void restore(RestoredGraph restored, common::Instant now);
     void start_fresh(common::Instant now);
-    void send_record(const common::feed::Frames& record);
-    void flush_feed();
     void feed_send(const common::feed::FeedMessage& message);
     void send_beat(bool with_digest);
     void prepare_mark();
@@ -111,8 +109,7 @@ private:
     std::uint64_t link_refused_ = 0;
     bool mark_wanted_ = false;
     common::Tidying tidying_;
-    common::feed::PacketWriter packets_;  // records that have not left
-    std::vector<common::feed::Packet> full_packets_;
+    FeedSender feed_sender_;
     std::optional<Shutdown> shutdown_;
     std::optional<End> end_;
 };

@@ -22,7 +22,7 @@ ROOMS = {
         io/clock io/scheduling io/random io/zmq_socket io/signals io/http_server""",
     "broker": """
         channel first_bytes gatekeeper effects wire heartbeat outbox roster transfer session
-        publisher restore_client resync durability framing assembly zmtp framed connection listener status
+        publisher restore_client resync durability feed_sender framing assembly zmtp framed connection listener status
         options loop main""",
     "snapshotter": """
         storage/file_system storage/posix_file_system storage/file_names

@@ -116,6 +116,8 @@ struct Fixture {
         return ports[static_cast<std::size_t>(channel)];
     }
 
+    broker::FeedSender nobody{0, [](const common::feed::FeedMessage&) {}};
+
     // Turns of the loop until `done` or far too long.
     void turn(std::size_t messages_max = 1000) {
         if (!listener.pending()) {
@@ -129,7 +131,7 @@ struct Fixture {
             messages += events[i].kind == Incoming::Kind::Message ? 1U : 0U;
         }
         REQUIRE(messages <= messages_max);
-        listener.flush(now);
+        listener.flush(nobody.flush(), now);
     }
     void until(const std::function<bool()>& done, std::size_t messages_max = 1000) {
         auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);

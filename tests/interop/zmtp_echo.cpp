@@ -68,6 +68,7 @@ void handle(broker::Listener& listener, Incoming& incoming) {
 
 int main() {
     broker::Listener listener({});
+    broker::FeedSender nobody(0, [](const common::feed::FeedMessage&) {});
     auto port = listener.listen(Channel::Data, "127.0.0.1", 0);
     if (!port) {
         std::fprintf(stderr, "%s\n", port.error().what.c_str());
@@ -87,6 +88,6 @@ int main() {
         for (Incoming& incoming : events) {
             handle(listener, incoming);
         }
-        listener.flush(now());
+        listener.flush(nobody.flush(), now());
     }
 }
