@@ -126,6 +126,9 @@ Result<std::string> Store::pin_current(WallTime now) {
 // What must be kept before a save of `timeline` takes the place of session_snapshot.db.
 Result<void> Store::save_what_is_replaced(const Result<FileInfo>& present, Timeline timeline,
                                           WallTime now, std::vector<std::string>& warnings) {
+    if (!present && present.error().kind != ErrorKind::NotFound) {
+        return tl::unexpected(present.error());
+    }
     if (!present || state_->kept == *present) {
         return {};
     }
@@ -151,6 +154,9 @@ Result<void> Store::save_session(const SaveRequest& request, const SessionStamp&
     TRY(check_room(state_->current ? state_->current->info.bytes : 0));
     Written written = TRY(
         write_session(options_.directory, file_names::kSession, request.graph, stamp, report.took));
+    // As late as can be: writing takes long enough for somebody to put a file there.
+    TRY(save_what_is_replaced(files_.stat(report.file), request.graph.timeline, request.now,
+                              report.warnings));
     const HistorySave row{stamp.digest, stamp.position, stamp.saved, written.info.modified_ns};
     report.in_history = history_begins(row, report);
     if (history_ && !report.in_history) {
@@ -304,7 +310,6 @@ Result<SaveReport> Store::save(const SaveRequest& request) {
                           report);
     } else {
         report.kind = SaveReport::Kind::Written;
-        TRY(save_what_is_replaced(present, request.graph.timeline, request.now, report.warnings));
         TRY(save_session(request, stamp, report));
     }
     report.file_bytes = state_->current->info.bytes;

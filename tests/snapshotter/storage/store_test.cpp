@@ -302,6 +302,21 @@ TEST_CASE_FIXTURE(Fixture, "a file put there while the session runs is kept, the
     CHECK(start(40)->session->graph.digest() == sample_graph(3, 1).digest());
 }
 
+TEST_CASE_FIXTURE(Fixture, "a file put there while a save is being written is kept as well") {
+    start_with_two_saves();
+    const auto theirs = *files.contents(backup_path(0));
+    store->tell_progress([&](const Progress& progress) {
+        if (progress.what == "Saving, reading back") {
+            files.put(kSession, theirs);
+        }
+    });
+    const auto report = save(sample_graph(3, 2), 30, 30);
+    REQUIRE(report.has_value());
+    CHECK(says(report->warnings, "pinned_"));
+    CHECK(files.contents(backup_path(30, 1, true)) == theirs);
+    CHECK(start(40)->session->graph.digest() == sample_graph(3, 2).digest());
+}
+
 TEST_CASE_FIXTURE(Fixture, "another session does not take the place of one unkept") {
     start_with_two_saves();
     const auto before = files.contents(kSession);
