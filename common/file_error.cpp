@@ -5,9 +5,6 @@
 
 namespace common {
 
-namespace {
-
-// What to do about it; empty where there is nothing to add.
 const char* remedy(int error) {
     switch (error) {
         case ENOSPC:
@@ -35,8 +32,6 @@ const char* remedy(int error) {
             return "";
     }
 }
-
-}  // namespace
 
 Error file_error(const std::string& what, const std::string& path, int error) {
     std::string text =

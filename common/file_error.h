@@ -11,4 +11,7 @@ namespace common {
 // errno. Io, or NotFound for ENOENT.
 Error file_error(const std::string& what, const std::string& path, int error);
 
+// What to do about an errno: "free some space on that disk"; empty where there is nothing to say.
+const char* remedy(int error);
+
 }  // namespace common

@@ -2,8 +2,10 @@
 
 #include <sqlite3.h>
 
+#include <cerrno>
 #include <utility>
 
+#include "common/file_error.h"
 #include "common/verify.h"
 
 namespace snapshotter::sqlite {
@@ -38,9 +40,31 @@ ErrorKind kind_of(int code) {
     }
 }
 
+// What the system said, as far as SQLite tells.
+int errno_of(sqlite3* database, int code) {
+    const int said = database != nullptr ? sqlite3_system_errno(database) : 0;
+    switch (code & 0xff) {
+        case SQLITE_FULL:
+            return ENOSPC;
+        case SQLITE_READONLY:
+            return EROFS;
+        case SQLITE_PERM:
+            return EACCES;
+        case SQLITE_IOERR:
+            return said != 0 ? said : EIO;
+        case SQLITE_CANTOPEN:
+            return said;
+        default:
+            return 0;
+    }
+}
+
 Error error_of(sqlite3* database, int code, const std::string& file) {
     std::string what = file + ": SQLite: ";
     what += database != nullptr ? sqlite3_errmsg(database) : sqlite3_errstr(code);
+    if (const std::string to_do = common::remedy(errno_of(database, code)); !to_do.empty()) {
+        what += "; " + to_do;
+    }
     return Error{kind_of(code), what};
 }
 

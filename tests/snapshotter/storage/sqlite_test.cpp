@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cerrno>
+
 #include "tests/support/sim_vfs.h"
 
 using namespace snapshotter;
@@ -53,6 +55,25 @@ TEST_CASE_FIXTURE(Disk, "rows are written and read") {
     CHECK(database->text("SELECT b FROM t").value() == "text");
     CHECK(database->integer("SELECT a FROM t WHERE a = 9").error().kind == ErrorKind::BadInput);
     CHECK(database->prepare("SELECT nothing").error().kind == ErrorKind::BadInput);
+}
+
+TEST_CASE_FIXTURE(Disk, "errors of the disk say what people can do") {
+    const auto database = open("/a.sqlite", sqlite::Mode::Create);
+    REQUIRE(database->execute("CREATE TABLE t (a BLOB)").has_value());
+    REQUIRE(database->execute("BEGIN").has_value());
+    REQUIRE(database->execute("INSERT INTO t VALUES (1)").has_value());
+    files.set_trouble(EIO);
+    const auto broken = database->execute("COMMIT");
+    REQUIRE_FALSE(broken.has_value());
+    CHECK(broken.error().what.find("; the disk does not do what it is asked") != std::string::npos);
+    files.set_trouble(0);
+    static_cast<void>(database->execute("ROLLBACK"));
+    REQUIRE(database->execute("PRAGMA max_page_count = 2").has_value());
+    const auto full = database->execute("INSERT INTO t VALUES (zeroblob(100000))");
+    REQUIRE_FALSE(full.has_value());
+    CHECK(full.error().what ==
+          "/a.sqlite: SQLite: database or disk is full; free some space on "
+          "that disk");
 }
 
 TEST_CASE_FIXTURE(Disk, "errors say what the caller can do") {
