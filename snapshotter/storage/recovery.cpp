@@ -78,13 +78,27 @@ Result<GoneOn> go_on(const HistoryReader& history, StoredState from,
     return done;
 }
 
+namespace {
+
+// It keeps its time when it is pinned.
+std::optional<FileInfo> find_backup(FileSystem& files, const std::string& data_dir,
+                                    const std::string& name) {
+    const std::string backups = join(data_dir, file_names::kBackups);
+    auto info = files.stat(join(backups, name));
+    if (auto backup = file_names::parse_backup(name); !info && backup) {
+        backup->pinned = true;
+        info = files.stat(join(backups, name_of(*backup)));
+    }
+    return info ? std::optional(*info) : std::nullopt;
+}
+
+}  // namespace
+
 SessionClues find_clues(FileSystem& files, const std::string& data_dir, const FileInfo& file,
                         std::optional<Metadata> metadata, std::vector<HistorySave> saves) {
     SessionClues clues{file, std::move(metadata), std::nullopt, std::move(saves)};
     if (clues.metadata && !clues.metadata->backup.empty()) {
-        const auto info = files.stat(join(join(data_dir, file_names::kBackups),  //
-                                          clues.metadata->backup));
-        clues.backup = info ? std::optional(*info) : std::nullopt;
+        clues.backup = find_backup(files, data_dir, clues.metadata->backup);
     }
     return clues;
 }

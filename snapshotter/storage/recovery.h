@@ -43,7 +43,7 @@ common::Result<GoneOn> go_on(const HistoryReader& history, StoredState from,
 struct SessionClues {
     FileInfo file;
     std::optional<Metadata> metadata;
-    std::optional<FileInfo> backup;  // the one that the metadata name, if it is there
+    std::optional<FileInfo> backup;  // the one that the metadata name, if it is there, or pinned
     std::vector<HistorySave> saves;  // HistoryReader::current_saves()
 };
 SessionClues find_clues(FileSystem& files, const std::string& data_dir, const FileInfo& file,

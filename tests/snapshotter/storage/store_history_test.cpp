@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "snapshotter/storage/file_names.h"
 #include "snapshotter/storage/history.h"
 #include "snapshotter/storage/store.h"
 #include "tests/support/graph_gen.h"
@@ -327,6 +328,13 @@ TEST_CASE_FIXTURE(Disk,
     const Position end = broker.position();
     const std::string session = *files.contents(kSession);
     SUBCASE("copied") {
+        SUBCASE("from the backup") {}
+        SUBCASE("from the backup, which was pinned") {
+            const std::string name = backup.substr(backup.rfind('/') + 1);
+            auto pinned = file_names::parse_backup(name).value();
+            pinned.pinned = true;
+            REQUIRE(files.rename(backup, "/data/backups/" + name_of(pinned)).has_value());
+        }
         files.put(kSession, session);
         const Recovered recovered = start(55);
         CHECK(recovered.restored_by_hand);
