@@ -119,6 +119,16 @@ std::string to_metrics(const Status& status) {
         metrics.gauge("holdfast_snapshotter_history_segments", "Files of the history.",
                       std::uint64_t{status.history->size.segments});
     }
+    if (status.disk) {
+        const DiskUse& disk = *status.disk;
+        constexpr const char* kName = "holdfast_snapshotter_disk_bytes";
+        metrics.head(kName, "What the data directory takes, by kind.", "gauge");
+        metrics.labelled(kName, "kind", "session", disk.session.bytes);
+        metrics.labelled(kName, "kind", "backups", disk.backups.bytes);
+        metrics.labelled(kName, "kind", "pinned", disk.pinned.bytes);
+        metrics.labelled(kName, "kind", "history", disk.history.bytes);
+        metrics.labelled(kName, "kind", "quarantine", disk.quarantine.bytes);
+    }
     if (status.last_save) {
         const Status::Save& save = *status.last_save;
         metrics.gauge("holdfast_snapshotter_last_save_timestamp_seconds",

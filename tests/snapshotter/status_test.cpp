@@ -104,6 +104,15 @@ TEST_CASE("the metrics say where it stands; of the last save only if there was o
     CHECK(has("holdfast_snapshotter_durable_age_seconds 1.5"));
     CHECK(has("holdfast_snapshotter_history_bytes 4096"));
     CHECK(has("holdfast_snapshotter_history_segments 3"));
+    CHECK(to_metrics(status).find("disk_bytes") == std::string::npos);
+    status.disk = snapshotter::DiskUse{.session = {1, 10},
+                                       .backups = {3, 30},
+                                       .pinned = {2, 20},
+                                       .history = {1, 40},
+                                       .quarantine = {1, 50}};
+    CHECK(has("holdfast_snapshotter_disk_bytes{kind=\"backups\"} 30"));
+    CHECK(has("holdfast_snapshotter_disk_bytes{kind=\"pinned\"} 20"));
+    CHECK(has("holdfast_snapshotter_disk_bytes{kind=\"quarantine\"} 50"));
     CHECK(to_metrics(status).find("last_save") == std::string::npos);
     status.last_save = Status::Save{.time = common::WallTime{1'700'000'000'500},
                                     .reason = "auto-save",
