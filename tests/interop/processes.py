@@ -475,14 +475,15 @@ class Client:
         wait_until(check, f'client {self.name}: {what}')
         return last['graph']
 
-    def wait_equal(self, other):
-        """Until this client's graph equals another client's, or a graph."""
+    def wait_equal(self, other, ready=lambda: True):
+        """Until this client is ready() and its graph equals another client's, or a graph."""
         state = {}
 
         def equal():
+            is_ready = ready()
             state['graph'] = self.graph()
             state['difference'] = values.differences(graph_of(other), state['graph'])
-            return state['difference'] == ''
+            return is_ready and state['difference'] == ''
         wait_until(equal, lambda: f'{self.name} equals the other graph (left):\n'
                    + state['difference'])
         return state['graph']

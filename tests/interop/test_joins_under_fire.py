@@ -36,18 +36,6 @@ def be_active(editor, proxy):
     return editor.state() == 'ACTIVE'
 
 
-def wait_equal(editor, proxy, other):
-    """A client of the framed generation may see only by its heartbeat, ten seconds later, that one of
-    its connections was reset; then it joins again."""
-    state = {}
-
-    def equal():
-        active = be_active(editor, proxy)
-        state['difference'] = values.differences(other.graph(), editor.graph())
-        return active and state['difference'] == ''
-    wait_until(equal, lambda: f'{editor.name} equals {other.name} (left):\n' + state['difference'])
-
-
 def trouble(rng, server, new_client, editor, proxy, number):
     kind = rng.randrange(6)
     if kind < 2:
@@ -105,7 +93,9 @@ def test_joins_under_fire(make_server, new_client, seed):
         newcomer = new_client('newcomer')
         newcomer.join(server.port)
         for editor, proxy in zip(editors, proxies):
-            wait_equal(editor, proxy, newcomer)
+            # A client of the framed generation may see only by its heartbeat, ten seconds later,
+            # that one of its connections was reset; then it joins again.
+            editor.wait_equal(newcomer, ready=lambda: be_active(editor, proxy))
         server.wait_saved(newcomer)
     finally:
         for proxy in proxies:
