@@ -50,12 +50,12 @@ const char* result_of(SaveReport::Kind kind) {
 }
 
 // One goes with about every save; more than that, somebody has lowered a setting.
-void log_removed(common::Log& log, const std::vector<std::string>& names) {
+void log_removed(common::Log& log, const std::string& what, const std::vector<std::string>& names) {
     for (const std::string& name : names) {
-        log.debug("Old backup removed: " + name);
+        log.debug("Old " + what + " removed: " + name);
     }
     if (names.size() > 1) {
-        log.info("Old backups removed: " + std::to_string(names.size()) + ", from " +
+        log.info("Old " + what + " removed: " + std::to_string(names.size()) + ", from " +
                  names.front() + " to " + names.back());
     }
 }
@@ -239,9 +239,7 @@ void Loop::receive_history(Instant now) {
         parts_.log.error("The history is NOT written: " + log_text(*report.error, kReasonBytesMax) +
                          "; trying again");
     }
-    for (const std::string& name : report.removed) {
-        parts_.log.debug("Old history removed: " + name);
-    }
+    log_removed(parts_.log, "history", report.removed);
     const HistoryStatus status = history_status(now);
     switch (durability_.on_age(status.age, now)) {
         case common::StallWatch::Says::Nothing:
@@ -309,7 +307,7 @@ void Loop::on_saved(const SaveReport& report, Instant now) {
     if (const auto over = trouble_.on_saved(now)) {
         parts_.log.info(*over);
     }
-    log_removed(parts_.log, report.removed);
+    log_removed(parts_.log, "backups", report.removed);
     for (const std::string& warning : report.warnings) {
         parts_.log.warning(log_text(warning, kReasonBytesMax));
     }

@@ -104,18 +104,23 @@ void log_recovered(Log& log, const Recovered& recovered, const std::string& data
 
 // Nothing goes without having been named: whoever lowered a setting by mistake has until the next
 // save, and can pin.
-std::optional<DiskUse> log_disk(Log& log, PosixFileSystem& files, const Store& store) {
-    const Result<std::vector<std::string>> names = store.to_be_removed(common::io::wall_now());
-    if (names && !names->empty()) {
+std::optional<DiskUse> log_disk(Log& log, PosixFileSystem& files, Store& store) {
+    const auto tell = [&](const char* one, const char* several,
+                          const std::vector<std::string>& names) {
+        if (names.empty()) {
+            return;
+        }
         std::string list;
-        for (const std::string& name : *names) {
+        for (const std::string& name : names) {
             list += " " + name;
         }
-        log.warning(std::to_string(names->size()) +
-                    (names->size() == 1 ? " backup is" : " backups are") +
+        log.warning(std::to_string(names.size()) + " " + (names.size() == 1 ? one : several) +
                     " more than the settings keep, and will be removed with the next save:" +
                     log_text(list, 3000));
-    }
+    };
+    const common::WallTime now = common::io::wall_now();
+    tell("backup is", "backups are", store.to_be_removed(now).value_or(std::vector<std::string>()));
+    tell("file of the history is", "files of the history are", store.history()->to_be_removed(now));
     const Result<DiskUse> use = disk_use(files, store.directory());
     if (!use) {
         log.warning(log_text(use.error().what, 1000));

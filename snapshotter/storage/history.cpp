@@ -432,16 +432,29 @@ std::uint64_t History::first_needed() const {
     return found == finished_.rend() ? 0 : found->number;
 }
 
-Result<std::vector<std::string>> History::prune(WallTime now) {
-    const std::lock_guard lock(mutex_);
-    const std::uint64_t needed = first_needed();
-    forget_removed(needed);
+std::vector<std::uint64_t> History::over_bounds(std::uint64_t needed, WallTime now) const {
     std::vector<SegmentSize> sizes;
     for (const HistorySegment& segment : finished_) {
         sizes.push_back({segment.number, segment.bytes, segment.last_time});
     }
+    return segments_to_remove(sizes, needed, now, options_);
+}
+
+std::vector<std::string> History::to_be_removed(WallTime now) const {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::string> names;
+    for (const std::uint64_t number : over_bounds(next_number_, now)) {
+        names.push_back(file_names::segment_name(number));
+    }
+    return names;
+}
+
+Result<std::vector<std::string>> History::prune(WallTime now) {
+    const std::lock_guard lock(mutex_);
+    const std::uint64_t needed = first_needed();
+    forget_removed(needed);
     std::vector<std::string> removed;
-    for (const std::uint64_t number : segments_to_remove(sizes, needed, now, options_)) {
+    for (const std::uint64_t number : over_bounds(needed, now)) {
         TRY(remove_segment(files_, path(number)));
         removed.push_back(file_names::segment_name(number));
         std::erase_if(finished_, [&](const auto& segment) { return segment.number == number; });

@@ -94,6 +94,10 @@ public:
     // Returns the names. What somebody else has removed is noticed here too.
     common::Result<std::vector<std::string>> prune(common::WallTime now);
 
+    // What prune() will take as soon as saves no longer need it, oldest first: more than one or two
+    // if a setting was lowered.
+    std::vector<std::string> to_be_removed(common::WallTime now) const;
+
     // Whether the history knows that this one is in place.
     bool is_placed(const HistorySave& save) const;
 
@@ -107,6 +111,7 @@ private:
     common::Result<void> check_in_place(const std::string& path, std::optional<FileInfo>& known);
     common::Result<void> check_written();
     std::uint64_t first_needed() const;
+    std::vector<std::uint64_t> over_bounds(std::uint64_t needed, common::WallTime now) const;
     void forget_removed(std::uint64_t needed);
     common::Result<void> begin_segment(common::WallTime now);
     common::Result<void> create_segment(const std::string& file, const HistorySegment& segment);

@@ -296,6 +296,10 @@ TEST_CASE_FIXTURE(Disk, "what leads on from the last save stays, whatever the bo
     REQUIRE(history->append({}, broker.work(3, 3), now).has_value());
     REQUIRE(history->save_begins(save, now).has_value());
     CHECK(history->prune(now)->empty());
+    // Named before it goes, also what goes only when the next save is there.
+    const auto named = history->to_be_removed(now);
+    CHECK(named.size() >= 3);
+    CHECK(named.front() == "000001.sqlite");
     REQUIRE(history->save_placed(save, now).has_value());
     CHECK(*history->prune(now) == std::vector<std::string>{"000001.sqlite", "000002.sqlite"});
     CHECK(end(save.position) == broker.position());
