@@ -375,7 +375,12 @@ Converted int_from_text(std::string_view text) {
     if (digits.empty() || !text.empty()) {
         return std::nullopt;
     }
-    return integer_from_digits(digits, 10, negative);
+    const Value number = integer_from_digits(digits, 10, negative);
+    const auto* big = std::get_if<BigIntRef>(&number.storage());
+    if (big != nullptr && (*big)->bytes.size() > limits::kPickleIntBytesMax) {
+        return fail(ErrorKind::Unsupported, "an int of 4,300 digits");
+    }
+    return number;
 }
 
 Converted real_from_python_text(std::string_view text) {
@@ -657,12 +662,18 @@ Converted to_bytes(const ClassRef& type, const Value& value) {
 }  // namespace
 
 Value integer_from_digits(std::string_view digits, unsigned base, bool negative) {
+    constexpr std::size_t kAtOnce = 7;  // 16 ** 7 fits into a word
     Words words;
-    for (const char c : digits) {
-        std::uint64_t carry =
-            static_cast<std::uint64_t>(c <= '9' ? c - '0' : (c <= 'F' ? c - 'A' : c - 'a') + 10);
+    for (std::size_t at = 0; at < digits.size(); at += kAtOnce) {
+        std::uint64_t carry = 0;
+        std::uint64_t scale = 1;
+        for (const char c : digits.substr(at, kAtOnce)) {
+            const int digit = c <= '9' ? c - '0' : (c <= 'F' ? c - 'A' : c - 'a') + 10;
+            carry = carry * base + static_cast<std::uint64_t>(digit);
+            scale *= base;
+        }
         for (std::uint32_t& word : words) {
-            carry += static_cast<std::uint64_t>(word) * base;
+            carry += word * scale;
             word = static_cast<std::uint32_t>(carry);
             carry >>= 32;
         }

@@ -215,6 +215,25 @@ void Folder::skip(const char* why, std::string_view path) {
     }
 }
 
+Result<void> Folder::skip(const char* why, std::string_view path,
+                          std::initializer_list<const Value*> values) {
+    skip(why, path);
+    for (const Value* value : values) {
+        if (!take_logged(*value, logged_left_)) {
+            return spend_logged(logged_left_ + 1);
+        }
+    }
+    return {};
+}
+
+Result<void> Folder::spend_logged(std::size_t size) {
+    if (size > logged_left_) {
+        return fail(ErrorKind::Limit, "a delta of which clients would log too much");
+    }
+    logged_left_ -= size;
+    return {};
+}
+
 Result<void> Folder::raises(const char* why, std::string_view path) {
     return bad_input("deepdiff raises: " + std::string(why) + " at " + std::string(path));
 }

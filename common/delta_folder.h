@@ -6,6 +6,7 @@
 // everything. A path that deepdiff would follow into something that we do not model sets
 // `foreign_`, which is an error at the end.
 
+#include <initializer_list>
 #include <list>
 #include <span>
 #include <string>
@@ -26,6 +27,10 @@ namespace common {
 inline Error unsupported(std::string what) {
     return {ErrorKind::Unsupported, std::move(what)};
 }
+
+// Characters of values in the log lines that a delta makes every client write: what is large in
+// few bytes by sharing, or is written once more for each of many items, must not take its memory.
+inline constexpr std::size_t kLoggedMax = limits::operator""_MiB(64);
 
 class Folder {
 public:
@@ -80,6 +85,11 @@ private:
     // Says that something was gone over, as deepdiff logs it.
     void skip(const char* why, std::string_view path);
 
+    // The same, where deepdiff writes the values into its log line. Limit: it would write too much.
+    Result<void> skip(const char* why, std::string_view path,
+                      std::initializer_list<const Value*> values);
+    Result<void> spend_logged(std::size_t size);
+
     static Result<void> raises(const char* why, std::string_view path);
 
     // `object[key]` or `object.name`, or null where Python raises. Points into the object or, for a
@@ -130,6 +140,7 @@ private:
     bool shared_ = false;       // a path went through a container that is in the base twice
     bool path_shared_ = false;  // the last one did
     std::size_t measure_steps_left_ = limits::kPickleExpandedMax;
+    std::size_t logged_left_ = kLoggedMax;
     bool root_gone_ = false;
 };
 

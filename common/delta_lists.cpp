@@ -99,6 +99,16 @@ public:
         return dict_->entries()[first_].value;
     }
 
+    std::vector<const Value*> left() const {
+        std::vector<const Value*> items;
+        for (std::size_t i = 0; i < taken_.size(); ++i) {
+            if (!taken_[i]) {
+                items.push_back(&dict_->entries()[i].value);
+            }
+        }
+        return items;
+    }
+
     const Dict* dict() const { return dict_; }
 
 private:
@@ -116,6 +126,12 @@ private:
     std::size_t left_ = 0;
     std::size_t first_ = 0;
 };
+
+// At most kLoggedMax, and one more.
+std::size_t logged_size_of(const Value& item) {
+    std::size_t left = kLoggedMax;
+    return take_logged(item, left) ? kLoggedMax - left : kLoggedMax + 1;
+}
 
 // Its characters are looked up one by one.
 constexpr std::size_t kUnorderedTextMax = 10'000;
@@ -600,21 +616,32 @@ Result<void> Folder::fold_without_order(const Value& key) {
             if (equal(*item, copy)) {
                 continue;
             }
-            skip("another item than the one to be removed", path);
+            TRY(skip("another item than the one to be removed", path, {item, &copy}));
         }
         stay.push_back(*item);
     }
 
     std::vector<Value> items;
     std::size_t next = 0;
+    std::size_t logged = 0;  // what the items that are still to be added have in characters
+    const auto take_item = [&](const Value& item) {
+        items.push_back(imported_of(item));
+        logged -= std::min(logged, logged_size_of(items.back()));
+    };
     while (next < stay.size() || !added.empty()) {
         if (const Value* item = added.take(items.size())) {
-            items.push_back(imported_of(*item));
+            take_item(*item);
         } else if (next < stay.size()) {
             items.push_back(stay[next++]);
         } else {
             skip("no such index to add an item at", path);
-            items.push_back(imported_of(added.take_first()));
+            if (logged == 0) {
+                for (const Value* later : added.left()) {
+                    logged += logged_size_of(imported_of(*later));
+                }
+            }
+            TRY(spend_logged(logged));
+            take_item(added.take_first());
         }
     }
     replace_object(

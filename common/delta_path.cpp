@@ -12,7 +12,10 @@ namespace {
 // What stringify_path of deepdiff puts before a quote inside of quotes. It stays in the key.
 constexpr std::string_view kEscape = "\xf0\x9d\x87\x80";
 constexpr std::size_t kNestingMax = 50;  // of a tuple; Python's own bound is not a round number
-constexpr std::size_t kDecimalDigitsMax = 4300;  // newer Pythons read no longer ones
+constexpr std::size_t kDigitsMax = 500;  // of an int; Python refuses some of 4,300 and more
+// Python's parser raises on some texts that nest (in signs, in brackets that do not close) from
+// 187 characters on, in others from some thousand.
+constexpr std::size_t kNoLiteralBytesMax = 128;
 
 bool is_quote(char c) {
     return c == '\'' || c == '"';
@@ -185,7 +188,15 @@ private:
         if (const auto number = value->as_float()) {
             return Value::real(-*number);
         }
-        return integer_from_digits(digits_, base_, true);
+        return integer(true);
+    }
+
+    std::optional<Value> integer(bool negative) {
+        if (digits_.size() > kDigitsMax) {
+            foreign_ = true;
+            return std::nullopt;
+        }
+        return integer_from_digits(digits_, base_, negative);
     }
 
     // Sets is_number_, and for an int digits_ and base_.
@@ -309,7 +320,7 @@ private:
                 return std::nullopt;
             }
             is_number_ = true;
-            return integer_from_digits(digits_, base_, false);
+            return integer(false);
         }
         return parse_decimal();
     }
@@ -343,11 +354,11 @@ private:
             return Value::real(real_from_text(number));
         }
         const bool leading_zero = number[0] == '0' && number.find_first_not_of('0') != number.npos;
-        if (leading_zero || number.size() > kDecimalDigitsMax) {
+        if (leading_zero) {
             return std::nullopt;
         }
         digits_ = number;
-        return integer_from_digits(digits_, 10, false);
+        return integer(false);
     }
 
     std::string_view text_;
@@ -391,6 +402,9 @@ Result<void> add_step(std::string_view part, bool attribute, std::vector<PathSte
         if (literal) {
             step.key = std::move(*literal);
             return {};
+        }
+        if (part.size() > kNoLiteralBytesMax) {
+            return fail(ErrorKind::Unsupported, "a path with a long part without quotes");
         }
     }
     step.is_text = true;

@@ -44,7 +44,7 @@ Result<void> Folder::change_values(const Dict& changes, bool is_type_change) {
             if (place.is_root()) {  // for its log line it looks at the item of a root that has none
                 return raises("a change of type that cannot be made", path);
             }
-            skip("the type cannot be changed", path);
+            TRY(skip("the type cannot be changed", path, {current}));
             continue;
         }
         if (steps_.size() + 1 > limits::kPickleDepthMax) {
@@ -149,8 +149,7 @@ Result<void> Folder::restore_tuple(const Steps& steps) {
         if (place.is_root()) {
             return raises("a changed tuple is no list", kPath);
         }
-        skip("the type cannot be changed", kPath);
-        return {};
+        return skip("the type cannot be changed", kPath, {current});
     }
     return set_place(place, std::move(*tuple), kPath);
 }

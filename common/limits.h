@@ -30,9 +30,12 @@ inline constexpr std::int64_t kFramedHandshakeMsMax = 5'000;  // as the referenc
 inline constexpr std::size_t kConnectionsMax = 20'000;
 
 // Pickles.
-inline constexpr std::size_t kPickleDepthMax = 256;  // also bounds recursion over a Value
+// Also bounds recursion over a Value. Clients copy one before each edit, with up to five of the
+// thousand frames that Python has for each level.
+inline constexpr std::size_t kPickleDepthMax = 128;
 inline constexpr std::size_t kPickleMemoMax = 4'000'000;
-inline constexpr std::size_t kPickleIntBytesMax = 4096;        // one int
+// One int has less than 4,300 digits: Python raises when it writes a longer one into a log line.
+inline constexpr std::size_t kPickleIntBytesMax = 1785;
 inline constexpr std::size_t kPickleExpandedMax = 16'000'000;  // values as expanded
 
 // The graph.

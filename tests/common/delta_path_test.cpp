@@ -70,6 +70,30 @@ TEST_CASE("literals that are no Value are refused") {
     }
 }
 
+TEST_CASE("what Python's parser raises on, or would take long to read, is refused") {
+    std::vector<PathStep> steps;
+    for (const std::string& part :
+         {std::string(129, '-') + "1", std::string(129, '('), "1" + std::string(500, '0'),
+          "0x" + std::string(1'000'000, 'f'), "a" + std::string(128, '+')}) {
+        CAPTURE(part.size());
+        for (const std::string& path : {"root[" + part + "]", "root." + part}) {
+            const auto done = parse_delta_path(path, steps);
+            REQUIRE_FALSE(done);
+            CHECK(done.error().kind == ErrorKind::Unsupported);
+        }
+        CHECK(parts("root['" + part + "']").size() == 1);
+    }
+    CHECK(parts("root[" + std::string(128, '-') + "]").size() == 1);
+    const std::string longest = "root[" + std::string(500, '9') + "]";
+    REQUIRE(parse_delta_path(longest, steps));
+    CHECK(steps.at(0).key.is(Value::Type::BigInt));
+    std::string tuple = "(";
+    for (int i = 0; i < 100; ++i) {
+        tuple += "1, ";
+    }
+    CHECK(parts("root[" + tuple + ")]").size() == 1);
+}
+
 TEST_CASE("steps are equal as keys are") {
     const PathStep text{false, true, "a", {}};
     CHECK(equal(text, PathStep{false, false, {}, Value::str("a")}));

@@ -14,6 +14,7 @@ import pickle
 import random
 import struct
 import subprocess
+import traceback
 
 import pytest
 
@@ -108,7 +109,7 @@ def same(a, b, pairs=None):
 def typed(value):
     if isinstance(value, (tuple, frozenset)):
         parts = [typed(item) for item in value]
-        return f"{type(value).__name__}({parts if isinstance(value, tuple) else sorted(parts)})"
+        return f"{type(value).__name__}({', '.join(parts if isinstance(value, tuple) else sorted(parts))})"
     return f"{type(value).__name__}:{value!r}"
 
 
@@ -118,7 +119,7 @@ def expected(base, delta):
     try:
         return "ok", pickle.loads(base) + Delta(delta), None
     except Exception as error:  # whatever it is, it ends the client's session
-        return "R", None, f"{type(error).__name__}: {error}"
+        return "R", None, "".join(traceback.format_exception_only(error))
 
 
 def verdict(tool, base, delta):
@@ -491,6 +492,61 @@ def test_every_key_that_deepdiff_writes_is_read(tool):
             continue
         wrong, _ = verdict(tool, pickle.dumps(old, protocol=4), delta)
         assert not wrong, f"{key!r}: {wrong}"
+
+
+# --- What Python cannot print, parse or copy ---------------------------------------------------------
+
+HUGE = 10**5000  # Python raises when it writes more than 4,300 digits
+HEX = "0x" + "f" * 4000
+
+
+def nested(wrap, levels):
+    value = 1
+    for _ in range(levels):
+        value = wrap(value)
+    return value
+
+
+@pytest.mark.parametrize("base, delta", [
+    # The log line of what is gone over holds the values, and so does that of a list's index.
+    ({"a": [HUGE, 1]}, {"iterable_items_removed_at_indexes": {"root['a']": {0: 5}}}),
+    ({"a": [3, 1]}, {"iterable_items_removed_at_indexes": {"root['a']": {0: HUGE}}}),
+    ({"a": [3]}, {"iterable_items_added_at_indexes": {"root['a']": {9: 5, 11: [HUGE]}}}),
+    ({"a": HUGE}, {"type_changes": {"root['a']": {"old_type": int, "new_type": list}}}),
+    ({"a": {HUGE: 1}}, {"type_changes": {"root['a']": {"old_type": dict, "new_type": int}}}),
+    ({"a": [1]}, {"dictionary_item_added": {f"root['a'][{HEX}]": 1}}),
+    ({"a": (1,)}, {"iterable_item_added": {f"root['a'][{HEX}]": 1}}),
+    # A part without quotes is parsed as Python; its parser raises on some, before anything is logged.
+    ({1: 2}, {"dictionary_item_removed": {f"root[{'-' * 3000}1]": 1, "root[1]": 3}}),
+    ({1: 2}, {"dictionary_item_removed": {f"root[{'not ' * 5000}1]": 1, "root[1]": 3}}),
+    ({1: 2}, {"attribute_added": {f"root[{'(' * 200}=1]": 1, "root[1]": 3}}),
+    ({1: 2}, {"iterable_item_added": {f"root.{'lambda:' * 5000}": 1, "root[1]": 3}}),
+    # Each edit begins with a copy of the node, made by functions that call themselves.
+    ({"a": nested(lambda inner: frozenset([inner]), 200), "b": 1}, {"values_changed": {"root['b']": {"new_value": 2}}}),
+], ids=range(12))
+def test_what_would_raise_in_every_client_is_refused(tool, base, delta):
+    base, delta = pickle.dumps(base, protocol=4), pickle_dump(delta)
+    assert expected(base, delta)[0] == "R"
+    wrong, (kind, _) = verdict(tool, base, delta)
+    assert not wrong and kind != "ok"
+
+
+@pytest.mark.parametrize("wrap", [lambda v: [v], lambda v: (v,), lambda v: {"k": v}, lambda v: frozenset([v]),
+                                  lambda v: {(v,) if not isinstance(v, dict) else 1: v}],
+                         ids=["list", "tuple", "dict", "frozenset", "both"])
+def test_what_is_as_deep_as_we_let_pass_clients_can_copy_and_compare(tool, wrap):
+    for levels in range(90, 140):
+        try:
+            value = nested(wrap, levels)
+        except TypeError:
+            value = nested(lambda v: [v], levels)
+        bases = ({"a": value, "b": 1}, {"a": [value, [value]], "b": 1})
+        deltas = ({"values_changed": {"root['b']": {"new_value": 2}}},
+                  {"iterable_items_added_at_indexes": {"root['a']": {0: [1]}}})
+        for base, delta in zip(bases, deltas):
+            wrong, (kind, _) = verdict(tool, pickle.dumps(base, protocol=4), pickle_dump(delta))
+            assert not wrong or (kind == "P" and levels > 120), f"{levels}: {wrong}"
+    assert kind == "P", "deeper values are refused"
 
 
 # --- Order -------------------------------------------------------------------------------------------
