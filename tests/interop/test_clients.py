@@ -1,5 +1,7 @@
 """Logins, roles, uploads, losses of the network: what happens to clients in a running session."""
 
+import os
+import pickle
 import random
 import signal
 import time
@@ -11,6 +13,7 @@ import values
 from conftest import only
 from processes import Proxy, wait_until
 
+LONG = os.environ.get('HOLDFAST_LONG') == '1'
 CONTENTS = [values.mixed_content(index) for index in range(12)]
 DATA = {'type_id': 'Thing', 'content': {'small': 1}, 'links': []}
 
@@ -349,9 +352,13 @@ def test_client_is_frozen_for_three_seconds(server, new_client):
     assert not bob.status()['exits']
 
 
-def test_client_that_takes_too_long_is_disconnected_with_a_reason(make_server, new_client):
+@pytest.mark.parametrize('settings, why', [
+    ({'CLIENT_QUEUE_MB': 1}, 'outgoing queue full (1048576 bytes)'),
+    ({'CLIENT_STALL': 2}, 'took nothing for 2000 ms with messages waiting for it'),
+], ids=['bytes', 'seconds'])
+def test_client_that_takes_too_long_is_disconnected_with_a_reason(make_server, new_client, settings, why):
     """It gets the whole graph when it rejoins; the others notice nothing."""
-    server = make_server(CLIENT_QUEUE_MB=1, TIMEOUT=50000).start()
+    server = make_server(**settings, TIMEOUT=50000).start()
     alice, bob, carol = new_client('alice'), new_client('bob'), new_client('carol')
     alice.host(server.port, CONTENTS, timeout=50000)
     bob.join(server.port, timeout=50000)
@@ -366,11 +373,41 @@ def test_client_that_takes_too_long_is_disconnected_with_a_reason(make_server, n
     # Long before the timeout.
     carol.wait_status(lambda status: status['users'] == ['alice', 'carol'], 'sees that bob is gone',
                       deadline=20)
+    assert f'is too slow: {why}' in server.broker.text()
     bob.process.send_signal(signal.SIGCONT)
     reason = bob.wait_exit()
-    assert 'Server lost' not in reason, reason
+    assert 'too much was waiting for you' in reason, reason
     for uuid in large[2:]:  # to compare the rest is enough
         alice.delete(uuid)
     alice.wait_status(lambda status: status['nodes'] == len(CONTENTS) + 2, 'sees its deletes')
     bob.join(server.port)
     bob.wait_equal(alice)
+
+
+def test_joiner_that_asks_for_nothing_more_holds_nobody_up(make_server, new_client, new_peer):
+    """It has the catalog and one node, and then stops. The graph that it is given is not changed by
+    what happens meanwhile; after two minutes it is told to join again."""
+    server = make_server(TIMEOUT=300_000).start()  # the sleeper answers no PING
+    alice, bob = new_client('alice'), new_client('bob')
+    uuids = alice.host(server.port, CONTENTS)
+    sleeper = new_peer(server.port)
+    assert sleeper.login('sleeper') == 'RUNNING'
+    sleeper.send(raw.command(raw.SNAPSHOT, {'STATE': 'REQUEST_INIT'}))
+    catalog = sleeper.receive(raw.SNAPSHOT)['CATALOG']
+    assert sorted(catalog) == sorted(uuids)
+    sleeper.send(raw.command(raw.SNAPSHOT, {'STATE': 'GET', 'ID': catalog[-1]}))
+    assert sleeper.receive(raw.SNAPSHOT)['DATA'] != b'removed'
+    before = alice.content(catalog[0])
+    bob.join(server.port)
+    bob.edit(catalog[0], {'edited': 'meanwhile'})
+    bob.delete(catalog[1])
+    alice.wait_equal(bob)
+    bob.leave()
+    server.wait_saved(alice)
+    sleeper.send(raw.command(raw.SNAPSHOT, {'STATE': 'GET', 'ID': catalog[0]}))
+    given = pickle.loads(sleeper.receive(raw.SNAPSHOT)['DATA'][4])
+    assert values.canonical(given['content']) == values.canonical(before)
+    if not LONG:
+        return
+    assert 'join again' in sleeper.receive(raw.DISCONNECT, deadline=180)['reason']
+    alice.wait_status(lambda status: status['users'] == ['alice'], 'the sleeper is gone')
