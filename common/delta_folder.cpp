@@ -1,6 +1,7 @@
 #include "common/delta_folder.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "common/delta_items.h"
 
@@ -29,6 +30,13 @@ Extent extent_of_paths(const Actions& actions) {
         }
     }
     return extent;
+}
+
+// deepdiff looks up the keys of a changed tuple in a cache of the process, in which 1.0 is 1: later
+// it would take the float from there for a place in a list, and raise.
+bool is_whole_float(const PathStep& step) {
+    const auto number = step.is_text ? std::nullopt : step.key.as_float();
+    return number && std::abs(*number) < 0x1p63 && std::trunc(*number) == *number;
 }
 
 }  // namespace
@@ -174,8 +182,11 @@ void Folder::replace_object(const Place& place, Value value, std::string_view pa
     }
 }
 
-void Folder::remember_tuple(const Steps& steps) {
+Result<void> Folder::remember_tuple(const Steps& steps) {
     Steps prefix(steps.begin(), steps.end() - 1);
+    if (std::any_of(prefix.begin(), prefix.end(), is_whole_float)) {
+        return tl::unexpected(unsupported("a tuple changed below a key like 1.0"));
+    }
     std::size_t hash = prefix.size();
     for (const PathStep& step : prefix) {
         hash = hash * 31 + common::hash(step.value());
@@ -190,6 +201,7 @@ void Folder::remember_tuple(const Steps& steps) {
         tuple_by_hash_.emplace(hash, tuples_.size());
         tuples_.push_back(std::move(prefix));
     }
+    return {};
 }
 
 Result<void> Folder::set_place(const Place& place, Value value, std::string_view path) {
@@ -198,7 +210,7 @@ Result<void> Folder::set_place(const Place& place, Value value, std::string_view
         return {};
     }
     if (const Tuple* tuple = place.object->as_tuple()) {
-        remember_tuple(*place.steps);
+        TRY(remember_tuple(*place.steps));
         const Value list = Value::list(tuple->items);
         undo_.keep(list);
         replace_object(place, list, path);

@@ -119,7 +119,7 @@ private:
     void replace_object(const Place& place, Value value, std::string_view path);
     // The same with the last step; a tuple becomes a list and will become a tuple again.
     Result<void> set_place(const Place& place, Value value, std::string_view path);
-    void remember_tuple(const Steps& steps);
+    Result<void> remember_tuple(const Steps& steps);
 
     // A copy for a place that many steps below the root.
     Result<Value> import_at(const Value& value, std::size_t steps, std::string_view path);

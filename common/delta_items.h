@@ -32,8 +32,8 @@ bool is_foreign(const Value& value);
 // knows what it equals.
 bool holds_opaque(const Value& value);
 
-// Takes from `left` what the value may have in characters as Python writes it into a log line. False
-// if there are not so many left.
+// Takes from `left` what the value may have in characters as Python writes it into a log line.
+// False if there are not so many left.
 bool take_logged(const Value& value, std::size_t& left);
 
 // True if getattr finds `name` on some plain value, so that a path could go on behind it. deepdiff

@@ -380,7 +380,7 @@ Result<void> Folder::delete_item(const Place& place, std::string_view path, std:
     if (step.attribute) {
         skip("no attributes to remove", path);
     } else if (const Tuple* tuple = place.object->as_tuple()) {
-        remember_tuple(*place.steps);
+        TRY(remember_tuple(*place.steps));
         std::vector<Value> items = tuple->items;
         const std::size_t at = place_in(items.size(), index_of(step));
         items.erase(items.begin() + static_cast<std::ptrdiff_t>(at));

@@ -264,6 +264,19 @@ TEST_CASE("a tuple is changed and stays a tuple") {
     CHECK(folded(nested, delta("values_changed", "root[0][0]", change(number(5)))) == "raises");
 }
 
+TEST_CASE(
+    "a tuple below a float that is a whole number is left alone: clients would stumble later") {
+    const auto below = [](double key) {
+        return Value::dict({{Value::real(key), Value::tuple({number(5)})}});
+    };
+    const Value nine = change(number(9));
+    CHECK(folded(below(1), delta("values_changed", "root[1.0][0]", nine)) == "refused");
+    CHECK(folded(below(-0.0), delta("iterable_item_removed", "root[0.0][0]", number(5))) ==
+          "refused");
+    CHECK(folded(below(1.5), delta("values_changed", "root[1.5][0]", nine)) == "{1.5: (9,)}");
+    CHECK(folded(below(1e20), delta("values_changed", "root[1e20][0]", nine)) == "{1e+20: (9,)}");
+}
+
 TEST_CASE("what is shared in the base stays shared") {
     const Value list = ints({1});
     Value base = dict({{"a", list}, {"b", list}});

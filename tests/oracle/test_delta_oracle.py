@@ -531,6 +531,27 @@ def test_what_would_raise_in_every_client_is_refused(tool, base, delta):
     assert not wrong and kind != "ok"
 
 
+def test_what_would_make_a_later_delta_raise_is_refused(tool):
+    """deepdiff keeps the paths of changed tuples in a cache of the process, in which 1.0 is 1."""
+    def changed(path, value):
+        return pickle.dumps(value, protocol=4), pickle_dump({"values_changed": {path: {"new_value": 9}}})
+
+    first = changed("root['a'][1.0][0]", {"a": {1.0: (5,)}})
+    second = changed("root['a'][1][0]", {"a": [0, (5,)]})
+    _path_to_elements.cache_clear()
+    try:
+        assert expected(*second)[0] == "ok" and tool.fold(*second)[0] == "ok"
+        _path_to_elements.cache_clear()
+        assert expected(*first)[0] == "ok" and expected(*second)[0] == "R"
+    finally:
+        _path_to_elements.cache_clear()
+    assert tool.fold(*first)[0] == "U"
+    for path, value in (("root[1.5][0]", {1.5: (5,)}), ("root[1.0]", {1.0: 5}), ("root[1.0]['b'][0]", {1.0: {"b": [5]}}),
+                        ("root[1e20][0]", {1e20: (5,)})):
+        wrong, (kind, _) = verdict(tool, *changed(path, value))
+        assert not wrong and kind == "ok", path
+
+
 @pytest.mark.parametrize("wrap", [lambda v: [v], lambda v: (v,), lambda v: {"k": v}, lambda v: frozenset([v]),
                                   lambda v: {(v,) if not isinstance(v, dict) else 1: v}],
                          ids=["list", "tuple", "dict", "frozenset", "both"])
