@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "common/delta_items.h"
-
 namespace common {
 
 using Type = Value::Type;
@@ -231,9 +229,7 @@ Result<void> Folder::skip(const char* why, std::string_view path,
                           std::initializer_list<const Value*> values) {
     skip(why, path);
     for (const Value* value : values) {
-        if (!take_logged(*value, logged_left_)) {
-            return spend_logged(logged_left_ + 1);
-        }
+        TRY(spend_logged(logged_size(*value)));
     }
     return {};
 }

@@ -17,6 +17,7 @@
 #include "common/delta.h"
 #include "common/delta_actions.h"
 #include "common/delta_import.h"
+#include "common/delta_items.h"
 #include "common/delta_order.h"
 #include "common/delta_path.h"
 #include "common/delta_undo.h"
@@ -27,10 +28,6 @@ namespace common {
 inline Error unsupported(std::string what) {
     return {ErrorKind::Unsupported, std::move(what)};
 }
-
-// Characters of values in the log lines that a delta makes every client write: what is large in
-// few bytes by sharing, or is written once more for each of many items, must not take its memory.
-inline constexpr std::size_t kLoggedMax = limits::operator""_MiB(64);
 
 class Folder {
 public:

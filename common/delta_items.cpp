@@ -32,7 +32,7 @@ std::size_t character_count(std::string_view text) {
 }
 
 // The characters of a value without what is in it.
-std::size_t logged_size(const Value& value) {
+std::size_t own_logged_size(const Value& value) {
     if (const std::string* text = value.as_str()) {
         return 4 * text->size() + 2;
     }
@@ -48,9 +48,41 @@ std::size_t logged_size(const Value& value) {
     return 26;  // a float, with the comma that follows
 }
 
+// Takes from `left` what the value has. False if there are not so many left.
+bool take_logged(const Value& value, std::size_t& left);
+
 bool take_logged(const std::vector<Value>& items, std::size_t& left) {
     return std::all_of(items.begin(), items.end(),
-                       [&](const Value& item) { return common::take_logged(item, left); });
+                       [&](const Value& item) { return take_logged(item, left); });
+}
+
+bool take_logged(const Value& value, std::size_t& left) {
+    const std::size_t size = own_logged_size(value);
+    if (size > left) {
+        return false;
+    }
+    left -= size;
+    switch (value.type()) {
+        case Type::List:
+            return take_logged(value.as_list()->items, left);
+        case Type::Tuple:
+            return take_logged(value.as_tuple()->items, left);
+        case Type::Set:
+            return take_logged(value.as_set()->items(), left);
+        case Type::FrozenSet:
+            return take_logged(value.as_frozen_set()->items(), left);
+        case Type::Dict: {
+            const auto& entries = value.as_dict()->entries();
+            return std::all_of(entries.begin(), entries.end(), [&](const Dict::Entry& entry) {
+                return take_logged(entry.key, left) && take_logged(entry.value, left);
+            });
+        }
+        case Type::Object:
+            return take_logged(value.as_object()->args, left) &&
+                   take_logged(value.as_object()->state, left);
+        default:
+            return true;
+    }
 }
 
 std::string_view character_at(std::string_view text, std::size_t place) {
@@ -139,33 +171,9 @@ bool holds_opaque(const Value& value) {
     return std::any_of(items.begin(), items.end(), holds_opaque);
 }
 
-bool take_logged(const Value& value, std::size_t& left) {
-    const std::size_t size = logged_size(value);
-    if (size > left) {
-        return false;
-    }
-    left -= size;
-    switch (value.type()) {
-        case Type::List:
-            return take_logged(value.as_list()->items, left);
-        case Type::Tuple:
-            return take_logged(value.as_tuple()->items, left);
-        case Type::Set:
-            return take_logged(value.as_set()->items(), left);
-        case Type::FrozenSet:
-            return take_logged(value.as_frozen_set()->items(), left);
-        case Type::Dict: {
-            const auto& entries = value.as_dict()->entries();
-            return std::all_of(entries.begin(), entries.end(), [&](const Dict::Entry& entry) {
-                return take_logged(entry.key, left) && take_logged(entry.value, left);
-            });
-        }
-        case Type::Object:
-            return take_logged(value.as_object()->args, left) &&
-                   take_logged(value.as_object()->state, left);
-        default:
-            return true;
-    }
+std::size_t logged_size(const Value& value) {
+    std::size_t left = kLoggedMax;
+    return take_logged(value, left) ? kLoggedMax - left : kLoggedMax + 1;
 }
 
 bool is_foreign(const Value& value) {

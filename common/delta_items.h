@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "common/delta_path.h"
+#include "common/limits.h"
 #include "common/value.h"
 
 namespace common {
@@ -32,9 +33,13 @@ bool is_foreign(const Value& value);
 // knows what it equals.
 bool holds_opaque(const Value& value);
 
-// Takes from `left` what the value may have in characters as Python writes it into a log line.
-// False if there are not so many left.
-bool take_logged(const Value& value, std::size_t& left);
+// Characters of values in the log lines that a delta makes every client write: what is large in
+// few bytes by sharing, or is written once more for each of many items, must not take its memory.
+inline constexpr std::size_t kLoggedMax = limits::operator""_MiB(64);
+
+// What the value may have in characters as Python writes it into a log line; kLoggedMax + 1 if that
+// is more than kLoggedMax.
+std::size_t logged_size(const Value& value);
 
 // True if getattr finds `name` on some plain value, so that a path could go on behind it. deepdiff
 // never writes such a path for plain values.

@@ -127,12 +127,6 @@ private:
     std::size_t first_ = 0;
 };
 
-// At most kLoggedMax, and one more.
-std::size_t logged_size_of(const Value& item) {
-    std::size_t left = kLoggedMax;
-    return take_logged(item, left) ? kLoggedMax - left : kLoggedMax + 1;
-}
-
 // Its characters are looked up one by one.
 constexpr std::size_t kUnorderedTextMax = 10'000;
 
@@ -626,7 +620,9 @@ Result<void> Folder::fold_without_order(const Value& key) {
     std::size_t logged = 0;  // what the items that are still to be added have in characters
     const auto take_item = [&](const Value& item) {
         items.push_back(imported_of(item));
-        logged -= std::min(logged, logged_size_of(items.back()));
+        if (logged > 0) {
+            logged -= std::min(logged, logged_size(items.back()));
+        }
     };
     while (next < stay.size() || !added.empty()) {
         if (const Value* item = added.take(items.size())) {
@@ -637,7 +633,7 @@ Result<void> Folder::fold_without_order(const Value& key) {
             skip("no such index to add an item at", path);
             if (logged == 0) {
                 for (const Value* later : added.left()) {
-                    logged += logged_size_of(imported_of(*later));
+                    logged += logged_size(imported_of(*later));
                 }
             }
             TRY(spend_logged(logged));

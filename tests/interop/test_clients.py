@@ -1,6 +1,5 @@
 """Logins, roles, uploads, losses of the network: what happens to clients in a running session."""
 
-import os
 import pickle
 import random
 import signal
@@ -10,10 +9,9 @@ import pytest
 
 import raw
 import values
-from conftest import only
+from conftest import LONG, only
 from processes import Proxy, wait_until
 
-LONG = os.environ.get('HOLDFAST_LONG') == '1'
 CONTENTS = [values.mixed_content(index) for index in range(12)]
 DATA = {'type_id': 'Thing', 'content': {'small': 1}, 'links': []}
 
