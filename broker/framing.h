@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -65,20 +66,23 @@ public:
 // For one thread.
 class EncodedMessage {
 public:
-    explicit EncodedMessage(common::Chunks chunks) : chunks_(std::move(chunks)) {}
+    explicit EncodedMessage(std::shared_ptr<const common::Chunks> chunks)
+        : chunks_(std::move(chunks)) {}
+    explicit EncodedMessage(common::Chunks chunks)
+        : EncodedMessage(std::make_shared<const common::Chunks>(std::move(chunks))) {}
 
-    const common::Chunks& chunks() const { return chunks_; }
+    const common::Chunks& chunks() const { return *chunks_; }
 
     const common::Chunks& pieces(const Framing& framing) const {
         common::Chunks& pieces = pieces_[static_cast<std::size_t>(framing.generation())];
         if (pieces.empty()) {
-            pieces = framing.encode(chunks_);
+            pieces = framing.encode(*chunks_);
         }
         return pieces;
     }
 
 private:
-    common::Chunks chunks_;
+    std::shared_ptr<const common::Chunks> chunks_;
     mutable std::array<common::Chunks, kGenerations> pieces_;
 };
 

@@ -33,6 +33,8 @@ constexpr Millis kHeartbeatAfterLastWords{60'000};
 // So many turns without anything to read, and all that had been sent is taken.
 constexpr std::size_t kQuietTurns = 3;
 constexpr std::size_t kLinkMessagesPerTurn = 200;
+// So few that what a turn works on stays in the processor's cache until it is relayed.
+constexpr std::size_t kClientMessagesPerTurn = 256;
 // About two milliseconds of work.
 constexpr std::size_t kTidyBytesPerTurn = 512 << 10;
 // The cause of lines about what comes on the link, where nobody has an address.
@@ -163,7 +165,7 @@ void Loop::take_link(Instant now) {
 
 void Loop::take_clients(Instant now) {
     incoming_.clear();
-    listener_.poll(now, common::limits::kMessagesPerTurnMax, incoming_);
+    listener_.poll(now, kClientMessagesPerTurn, incoming_);
     for (Incoming& event : incoming_) {
         switch (event.kind) {
             case Incoming::Kind::Opened:
@@ -275,7 +277,7 @@ void Loop::perform(Publish& publish) {
 }
 
 void Loop::perform(const Send& send) {
-    const EncodedMessage message(*send.chunks);
+    const EncodedMessage message(send.chunks);
     for (const ClientId client : send.to) {
         if (const std::string* identity = identity_of(client)) {
             // Nobody there, or its queue is full: either way the listener says Closed.

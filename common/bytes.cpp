@@ -24,9 +24,13 @@ std::uint64_t read_big_endian(std::string_view bytes) {
 }
 
 void append_big_endian(std::string& out, std::uint64_t value, int size) {
-    for (int shift = 8 * (size - 1); shift >= 0; shift -= 8) {
-        out += static_cast<char>(value >> shift & 0xff);
+    char bytes[8];
+    VERIFY(size >= 1 && size <= 8);
+    for (int at = size - 1; at >= 0; --at) {
+        bytes[at] = static_cast<char>(value & 0xff);
+        value >>= 8;
     }
+    out.append(bytes, static_cast<std::size_t>(size));
 }
 
 std::size_t total_size(const Chunks& chunks) {

@@ -47,6 +47,7 @@ enum class Number : std::uint64_t {
 };
 
 constexpr std::size_t kHashBytes = 16;
+constexpr std::size_t kEnvelopeBytes = 128;  // what most of them fit in
 constexpr std::size_t kTextBytesMax = 4096;  // of a reason or name for people; longer ones are cut
 constexpr std::size_t kDepthMax = 8;         // arrays in arrays; the deepest message has 6
 
@@ -135,6 +136,7 @@ std::uint64_t version_of(Number number) {
 template <typename... Fields>
 Bytes envelope(Number number, const Fields&... fields) {
     Text text;
+    text.bytes.reserve(kEnvelopeBytes);
     Pack(text).array(number, version_of(number), fields...);
     return Bytes(std::move(text.bytes));
 }

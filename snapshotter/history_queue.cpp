@@ -147,6 +147,7 @@ std::shared_ptr<const HistoryGroup> HistoryQueue::take(Instant now) {
         return group_;
     }
     auto group = std::make_shared<HistoryGroup>();
+    group->rows.reserve(std::min(items_.size(), options_.group_rows));
     while (!items_.empty() && group->bytes < options_.group_bytes &&
            group->rows.size() < options_.group_rows) {
         Item& item = items_.front();
