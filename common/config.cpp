@@ -243,7 +243,7 @@ const Row kSettings[] = {
     {"KEEP_WEEKLY", "--keep-weekly", "4", UsedBy::Snapshotter, "the same for weeks",
      [](const std::string& value, Settings& to) { return apply_kept(value, to.keep_weekly); }},
     {"HISTORY_DAYS", "--history-days", "7", UsedBy::Snapshotter,
-     "for how many days every single change is kept",
+     "for how many days every single change is kept; a break counts as a day at most",
      [](const std::string& value, Settings& to) -> std::optional<Allowed> {
          if (parse_number<std::uint32_t>(value, 1, 3'650, to.history_days)) {
              return std::nullopt;

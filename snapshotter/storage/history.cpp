@@ -10,6 +10,7 @@
 namespace snapshotter {
 
 using common::ErrorKind;
+using common::Millis;
 using common::Position;
 using common::Result;
 using common::WallTime;
@@ -55,6 +56,24 @@ std::string_view without_companion(std::string_view name) {
     return name;
 }
 
+// From one segment to the next passes so much at most: see SegmentSize.
+constexpr Millis kBreakMax = std::chrono::hours(24);
+
+std::vector<Millis> ages_of(const std::vector<SegmentSize>& segments, WallTime now) {
+    std::vector<Millis> ages(segments.size());
+    Millis age{0};
+    WallTime later = now;
+    for (std::size_t i = segments.size(); i-- > 0;) {
+        const WallTime time = segments[i].last_time;
+        age += std::clamp(Millis(number(later) - number(time)), Millis(0), kBreakMax);
+        later = time;
+        // A clock that went to and fro makes nothing older than it says itself.
+        const Millis passed(number(now) - number(time));
+        ages[i] = passed < Millis(0) ? age : std::min(age, passed);
+    }
+    return ages;
+}
+
 }  // namespace
 
 std::vector<std::uint64_t> segments_to_remove(const std::vector<SegmentSize>& segments,
@@ -64,14 +83,15 @@ std::vector<std::uint64_t> segments_to_remove(const std::vector<SegmentSize>& se
     for (const SegmentSize& segment : segments) {
         bytes += segment.bytes;
     }
+    const std::vector<Millis> ages = ages_of(segments, now);
     std::vector<std::uint64_t> removed;
-    for (const SegmentSize& segment : segments) {
-        const bool old = number(segment.last_time) < number(now) - options.age_max.count();
-        if (segment.number >= needed || (!old && bytes <= options.bytes_max)) {
+    for (std::size_t i = 0; i < segments.size(); ++i) {
+        const bool old = ages[i] > options.age_max;
+        if (segments[i].number >= needed || (!old && bytes <= options.bytes_max)) {
             break;
         }
-        bytes -= segment.bytes;
-        removed.push_back(segment.number);
+        bytes -= segments[i].bytes;
+        removed.push_back(segments[i].number);
     }
     return removed;
 }
@@ -434,8 +454,14 @@ std::uint64_t History::first_needed() const {
 
 std::vector<std::uint64_t> History::over_bounds(std::uint64_t needed, WallTime now) const {
     std::vector<SegmentSize> sizes;
-    for (const HistorySegment& segment : finished_) {
-        sizes.push_back({segment.number, segment.bytes, segment.last_time});
+    const auto add = [&sizes](const HistorySegment& segment) {
+        sizes.push_back({segment.number, segment.bytes,
+                         segment.records == 0 ? segment.created : segment.last_time});
+    };
+    std::for_each(finished_.begin(), finished_.end(), add);
+    if (open_) {  // its time and its bytes count, but it stays
+        add(open_->segment);
+        needed = std::min(needed, open_->segment.number);
     }
     return segments_to_remove(sizes, needed, now, options_);
 }

@@ -47,11 +47,14 @@ struct HistorySize {
     common::WallTime first_time{};  // of the oldest record; zero if there is none
 };
 
-// What must go by age and size, oldest first; never one from `needed` on (pure).
+// What must go by age and size, oldest first; never one from `needed` on (pure). Age is time with
+// work in it: from one segment to the next, and from the last one to now, passes a day at most. So
+// neither a break of a month nor a clock that is suddenly a year ahead makes everything old, and a
+// clock that was set back does not make what it left in the future young for ever.
 struct SegmentSize {
     std::uint64_t number = 0;
     std::uint64_t bytes = 0;
-    common::WallTime last_time{};
+    common::WallTime last_time{};  // of its records
 };
 std::vector<std::uint64_t> segments_to_remove(const std::vector<SegmentSize>& segments,
                                               std::uint64_t needed, common::WallTime now,

@@ -283,6 +283,62 @@ TEST_CASE("by age and by size, but nothing that is needed") {
     CHECK(segments_to_remove(segments, 9, WallTime{1900}, options).empty());
 }
 
+namespace {
+
+constexpr std::int64_t kHour = 3'600'000;
+constexpr std::int64_t kDay = 24 * kHour;
+constexpr std::int64_t kYear = 365 * kDay;
+
+// What goes by age, with a bound of a week, of segments that end at these times.
+std::vector<std::uint64_t> too_old(const std::vector<std::int64_t>& times, std::int64_t now) {
+    std::vector<SegmentSize> segments;
+    for (const std::int64_t time : times) {
+        segments.push_back({segments.size() + 1, 1, WallTime{time}});
+    }
+    return segments_to_remove(segments, 1000, WallTime{now}, HistoryOptions());
+}
+
+}  // namespace
+
+TEST_CASE("a clock that jumps, or a long break, makes no history too old") {
+    const std::int64_t t = 1'763'894'520'000;
+    const std::vector<std::int64_t> work = {t, t + kHour, t + 2 * kHour};
+    CHECK(too_old(work, t + 3 * kHour).empty());
+    // A week or a year ahead, for good or until somebody sets it back.
+    for (const std::int64_t jump : {8 * kDay, kYear}) {
+        CHECK(too_old(work, t + jump).empty());
+        std::vector<std::int64_t> more = work;
+        more.push_back(t + jump);
+        CHECK(too_old(more, t + jump + kHour).empty());
+        more.push_back(t + 4 * kHour);  // set back
+        CHECK(too_old(more, t + 5 * kHour).empty());
+        more.push_back(t + jump + kHour);  // and again, to and fro
+        for (std::int64_t i = 0; i < 20; ++i) {
+            more.push_back(t + 6 * kHour + i * kHour);
+            more.push_back(t + jump + i * kHour);
+        }
+        CHECK(too_old(more, t + 30 * kHour).empty());
+    }
+    // After a month away the last days of work are still there.
+    CHECK(too_old({t - 30 * kDay, t - 20 * kDay, t}, t + 30 * kDay).empty());
+    std::vector<std::int64_t> days;
+    for (std::int64_t day = 9; day >= 0; --day) {
+        days.push_back(t - day * kDay);
+    }
+    CHECK(too_old(days, t + 30 * kDay) == std::vector<std::uint64_t>{1, 2, 3});
+}
+
+TEST_CASE("days with work pass, also after a jump of the clock") {
+    const std::int64_t t = 1'763'894'520'000;
+    std::vector<std::int64_t> times = {t, t + kYear};  // the second one came an hour later
+    for (std::int64_t day = 1; day <= 9; ++day) {
+        times.push_back(t + day * kDay);  // it was set back
+        const auto gone = too_old(times, t + day * kDay + kHour);
+        CAPTURE(day);
+        CHECK(gone.size() == (day < 7 ? 0U : day == 7 ? 1U : day == 8 ? 3U : 4U));
+    }
+}
+
 TEST_CASE_FIXTURE(Disk, "what leads on from the last save stays, whatever the bounds") {
     HistoryOptions small = options();
     small.segment_bytes_max = 1;  // each append begins one
