@@ -110,6 +110,7 @@ struct GzipReader::State {
     std::string_view in;      // of the source's last piece, what is not used yet
     std::uint64_t taken = 0;  // bytes that the source has given
     bool source_ended = false;
+    bool is_first = true;  // of the members
     bool member_ended = false;
 
     void begin() {
@@ -139,6 +140,9 @@ struct GzipReader::State {
         // Where a trailer is wrong it gives back what it had read ahead, and that may have stood in
         // an earlier piece, which is no longer ours to look at.
         in.remove_prefix(piece.size() - std::min<std::size_t>(stream.avail_in, piece.size()));
+        if (status == ISAL_INVALID_WRAPPER && is_first) {
+            return bad_input("it is no gzip file, as session files are");
+        }
         if (status != ISAL_DECOMP_OK && status != ISAL_END_INPUT) {
             return bad_input("the gzip data are damaged before byte " +
                              std::to_string(taken - in.size()));
@@ -163,8 +167,9 @@ Result<std::string_view> GzipReader::read() {
             return made;
         }
         if (!has_input && !state_->member_ended) {
-            return bad_input("the file is cut off after " + std::to_string(state_->taken) +
-                             " bytes");
+            return bad_input(state_->taken == 0 ? "it is empty"
+                                                : "the file is cut off after " +
+                                                      std::to_string(state_->taken) + " bytes");
         }
     }
     return std::string_view();
@@ -175,6 +180,7 @@ Result<bool> GzipReader::next_member() {
     if (!TRY(state_->fill())) {
         return false;
     }
+    state_->is_first = false;
     state_->begin();
     return true;
 }

@@ -329,14 +329,18 @@ Result<SessionFile> read_whole(std::vector<std::string> pieces, Inflated& in, Ke
     do {
         TRY(in.take_rest(pieces, limits::kSessionFileInflatedBytesMax));
     } while (TRY(in.next_member()));
-    const Value session = TRY(read_pickle(join(std::move(pieces)), PickleUse::Plain));
-    const Value* listed = session.find("nodes");
+    const auto session = read_pickle(join(std::move(pieces)), PickleUse::Plain);
+    if (!session) {
+        return fail(session.error().kind,
+                    "its contents are not a session: " + session.error().what);
+    }
+    const Value* listed = session->find("nodes");
     if (listed == nullptr) {
         return bad_input("it is not a session file: no 'nodes'");
     }
     NodeCollector nodes(keep);
     TRY(take_nodes(*listed, nodes));
-    return finish(session, std::move(nodes));
+    return finish(*session, std::move(nodes));
 }
 
 // The head of a file as Holdfast writes it; what was read of it is in `pieces`. None: another kind

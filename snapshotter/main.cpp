@@ -103,7 +103,7 @@ void log_recovered(Log& log, const Recovered& recovered, const std::string& data
 }
 
 // Nothing goes without having been named: whoever lowered a setting by mistake has until the next
-// save, and can pin.
+// save of a change, and can pin.
 std::optional<DiskUse> log_disk(Log& log, PosixFileSystem& files, Store& store) {
     const auto tell = [&](const char* one, const char* several,
                           const std::vector<std::string>& names) {
@@ -115,7 +115,8 @@ std::optional<DiskUse> log_disk(Log& log, PosixFileSystem& files, Store& store) 
             list += " " + name;
         }
         log.warning(std::to_string(names.size()) + " " + (names.size() == 1 ? one : several) +
-                    " more than the settings keep, and will be removed with the next save:" +
+                    " more than the settings keep, and will be removed with the next save of a "
+                    "change:" +
                     log_text(list, 3000));
     };
     const common::WallTime now = common::io::wall_now();

@@ -153,17 +153,20 @@ Result<void> read_option(const Row& row, const std::vector<std::string>& argumen
 Result<void> check(const Row& row, const CommandLine& line) {
     const std::string usage = "; usage: " + usage_of(row);
     if (row.target == Target::Wanted && line.target.empty()) {
-        return bad_input(std::string(row.name) + ": what?" + usage);
+        return bad_input(std::string(row.name) + ": " + std::string(row.usage) + " is missing" +
+                         usage);
     }
     const int ways = (line.target.empty() ? 0 : 1) + (line.at ? 1 : 0) + (line.position ? 1 : 0);
     if (ways > 1) {
-        return bad_input(std::string(row.name) + ": one of a name, --at and --position" + usage);
+        return bad_input(std::string(row.name) + ": only one of a name, --at and --position" +
+                         usage);
     }
     if (row.command == Command::Restore && ways == 0) {
-        return bad_input("restore: to what?" + usage);
+        return bad_input("restore: say to which state, by a backup's name, a time or a position" +
+                         usage);
     }
     if (row.command == Command::Export && line.to.empty()) {
-        return bad_input("export: where to?" + usage);
+        return bad_input("export: --to FILE is missing" + usage);
     }
     return {};
 }
@@ -200,6 +203,10 @@ Result<CommandLine> parse_command(const std::vector<std::string>& arguments) {
     }
     TRY(check(*row, line));
     return line;
+}
+
+bool asks_for_json(const std::vector<std::string>& arguments) {
+    return std::find(arguments.begin(), arguments.end(), "--json") != arguments.end();
 }
 
 std::string commands_help() {

@@ -32,6 +32,9 @@ struct CommandLine {
 // would be right.
 common::Result<CommandLine> parse_command(const std::vector<std::string>& arguments);
 
+// Whether whoever gave these wants an answer in JSON, also where they cannot be understood.
+bool asks_for_json(const std::vector<std::string>& arguments);
+
 // All commands, a line each, for --help.
 std::string commands_help();
 // "restore NAME | --at TIME ...", and the options.

@@ -31,6 +31,10 @@ Result<Exported> export_session(const Surroundings& around, const CommandLine& l
                                   : slash == 0               ? "/"
                                                              : line.to.substr(0, slash);
     const std::string name = slash == std::string::npos ? line.to : line.to.substr(slash + 1);
+    if (!around.files.stat(directory)) {
+        return common::fail(common::ErrorKind::NotFound,
+                            "there is no directory " + directory + " to write " + name + " into");
+    }
     TRY(write_session(around.files, directory, name, graph, *stamp, around.now, around.tell));
     return exported;
 }

@@ -9,6 +9,9 @@ Result<Replacement> import_session(const Surroundings& around, const CommandLine
     const auto read = [&](const Moments&) -> Result<Moment> {
         Result<common::SessionFile> session =
             load_session(around.files, line.target, telling(around.tell, "Reading " + line.target));
+        if (!session && session.error().kind == common::ErrorKind::NotFound) {
+            return common::fail(session.error().kind, "there is no file " + line.target);
+        }
         if (!session) {
             return common::fail(session.error().kind, line.target + ": " + session.error().what);
         }

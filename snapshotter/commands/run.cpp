@@ -92,7 +92,7 @@ int carry_out(const Surroundings& around, const CommandLine& line) {
 int run(const common::Settings& settings) {
     const Result<CommandLine> line = parse_command(settings.command);
     if (!line) {
-        return report(line.error(), false, kExitUsage);
+        return report(line.error(), asks_for_json(settings.command), kExitUsage);
     }
     if (line->help) {
         std::fputs(help_of(line->command).c_str(), stdout);

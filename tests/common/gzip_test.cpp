@@ -127,6 +127,14 @@ TEST_CASE("each flipped bit of the data and each cut is seen") {
     CHECK_FALSE(unzip(source_of(Bytes(file + "rubbish"))).has_value());
 }
 
+TEST_CASE("what is no gzip file at all is not called damaged") {
+    CHECK(unzip(source_of(Bytes("root:x:0:0:root:/root:/bin/bash\n"))).error().what ==
+          "it is no gzip file, as session files are");
+    CHECK(unzip(source_of(Bytes(std::string()))).error().what == "it is empty");
+    const auto behind = unzip(source_of(Bytes(zip({text_of(300)}) + "no gzip data")));
+    CHECK(behind.error().what.find("damaged before byte") != std::string::npos);
+}
+
 TEST_CASE("what is damaged is found where it is, however the file is cut") {
     const std::string member = zip({text_of(300)});
     for (std::size_t gone = 1; gone <= 8; ++gone) {

@@ -47,7 +47,7 @@ TEST_CASE("what cannot be meant is refused, with what would be right") {
     CHECK(refusal({"pin"}).find("pin NAME") != std::string::npos);
     CHECK(refusal({"pin", "a", "b"}).find("one too many") != std::string::npos);
     CHECK(refusal({"pin", ""}).find("one too many") != std::string::npos);
-    CHECK(refusal({"restore"}).find("to what?") != std::string::npos);
+    CHECK(refusal({"restore"}).find("say to which state") != std::string::npos);
     CHECK(refusal({"restore", "a", "--at", "10:42"}).find("one of") != std::string::npos);
     CHECK(refusal({"restore", "--at", "1", "--position", "2"}).find("one of") != std::string::npos);
     CHECK(refusal({"restore", "--position", "1x"}).find("whole number") != std::string::npos);
@@ -56,7 +56,13 @@ TEST_CASE("what cannot be meant is refused, with what would be right") {
     CHECK(refusal({"restore", "--at="}).find("empty") != std::string::npos);
     CHECK(refusal({"restore", "a", "--to", "b"}).find("no such option") != std::string::npos);
     CHECK(refusal({"restore", "a", "--dry-run=yes"}).find("no value") != std::string::npos);
-    CHECK(refusal({"export"}).find("where to?") != std::string::npos);
+    CHECK(refusal({"export"}).find("--to FILE is missing") != std::string::npos);
+}
+
+TEST_CASE("who asks for JSON gets it for what is refused as well") {
+    CHECK(asks_for_json({"restore", "--json"}));
+    CHECK(asks_for_json({"--json", "nonsense", "--at"}));
+    CHECK_FALSE(asks_for_json({"restore", "json"}));
 }
 
 TEST_CASE("help names every command, and what each takes") {

@@ -5,7 +5,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <map>
 
+#include "common/gzip.h"
 #include "snapshotter/commands/report.h"
 #include "snapshotter/commands/session_change.h"
 #include "snapshotter/storage/file_names.h"
@@ -33,6 +35,18 @@ WallTime at(int seconds) {
 
 std::string backup_name(int seconds, bool pinned = false, int number = 1) {
     return name_of(file_names::Backup{file_names::local_time(at(seconds)), number, pinned});
+}
+
+std::string zipped(std::string_view text) {
+    std::string file;
+    const Sink sink = [&file](std::string_view piece) {
+        file += piece;
+        return Result<void>();
+    };
+    GzipWriter gzip(1, sink);
+    REQUIRE(gzip.write(text).has_value());
+    REQUIRE(gzip.end_member().has_value());
+    return file;
 }
 
 GraphCopy graph_of(std::vector<Node> nodes) {
@@ -217,6 +231,9 @@ TEST_CASE_FIXTURE(Fixture, "export writes the whole, or nodes with what they dep
     REQUIRE_FALSE(again.has_value());
     CHECK(again.error().what.find("is there already") != std::string::npos);
     CHECK(ids(read("/out/part.db").graph) == Ids{"a", "b"});
+    const auto nowhere = export_session(around(), line({"export", "--to", "/nowhere/part.db"}));
+    REQUIRE_FALSE(nowhere.has_value());
+    CHECK(nowhere.error().what == "there is no directory /nowhere to write part.db into");
 }
 
 TEST_CASE_FIXTURE(Fixture, "restore makes a backup the next state, and keeps what was there") {
@@ -329,12 +346,18 @@ TEST_CASE_FIXTURE(Fixture, "import into a directory without a session, or withou
 TEST_CASE_FIXTURE(Fixture, "what is not a session file is not imported, and nothing changes") {
     files.put("/thesis.doc", "Call me Ishmael");
     const std::string session = *files.contents(kSession);
+    files.put("/thesis.doc.gz", zipped("Call me Ishmael"));
     const std::size_t count = files.paths().size();
-    for (const char* name : {"/thesis.doc", "/nowhere.db"}) {
-        CAPTURE(name);
+    const std::map<std::string, std::string> refusals = {
+        {"/thesis.doc", "/thesis.doc: it is no gzip file, as session files are"},
+        {"/nowhere.db", "there is no file /nowhere.db"},
+        {"/thesis.doc.gz",
+         "/thesis.doc.gz: its contents are not a session: pickle: does not begin "
+         "with a protocol of 2 or later"}};
+    for (const auto& [name, words] : refusals) {
         const auto refused = import_session(around(), line({"import", name}));
         REQUIRE_FALSE(refused.has_value());
-        CHECK(refused.error().what.find(name) != std::string::npos);
+        CHECK(refused.error().what == words);
     }
     CHECK(files.contents(kSession) == session);
     CHECK(files.paths().size() == count);
