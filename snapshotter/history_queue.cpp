@@ -133,7 +133,7 @@ std::optional<Instant> HistoryQueue::next_due() const {
         return std::nullopt;
     }
     const bool enough =
-        hurrying_ || bytes_ >= options_.group_bytes || items_.size() >= options_.group_rows;
+        hurrying_ || bytes_ >= options_.enough_bytes || items_.size() >= options_.group_rows;
     return enough ? first->arrived : first->arrived + options_.delay;
 }
 

@@ -41,6 +41,9 @@ struct HistoryQueueOptions {
     // A record waits at most so long for others to share its sync; half of what is promised, the
     // other half is for the disk.
     common::Millis delay{50};
+    // So much is worth a sync, and no more is waited for: the first part is written when the next
+    // one is there.
+    std::size_t enough_bytes = 512 << 10;
     std::size_t bytes_max = common::limits::kHistoryWaitingBytesMax;
     std::size_t group_bytes = common::limits::kHistoryGroupBytesMax;
     std::size_t group_rows = common::limits::kHistoryGroupRecordsMax;

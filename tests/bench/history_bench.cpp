@@ -3,7 +3,8 @@
 //     history_bench SECONDS DIRECTORY [WORDS]
 //
 // Records go to the thread that writes the history as the mirror hands them over, at a fixed rate,
-// for SECONDS under each load, or under those alone whose name has WORDS in it. DIRECTORY is made,
+// for SECONDS under each load, or under those alone whose name has WORDS in it. Rows of bare writes
+// and syncs, in the same run, say what the disk itself takes. DIRECTORY is made,
 // takes up to 30 MB for each second and 500 MB for saves, and should lie on the disk that is asked
 // about. Saves are real ones, of 200 MB, by the thread that makes them in the snapshotter. The
 // age of a change counts from its arrival to the moment when the snapshotter's loop is told that it
@@ -233,13 +234,28 @@ private:
     std::thread thread_;
 };
 
-// What the disk itself takes: 16 KB written and synced every 50 ms.
-Result<void> bare_syncs(int seconds, const std::string& directory) {
+// What the disk itself takes, without SQLite and without a history.
+struct Bare {
+    const char* name;
+    std::size_t bytes;  // written and synced every 50 ms
+    bool saves;
+};
+constexpr Bare kBare[] = {
+    {"a bare write and sync of 16 KB", 16 << 10, false},
+    {"a bare write and sync of 512 KB", 512 << 10, false},
+    {"a bare write and sync of 512 KB, beside saves", 512 << 10, true},
+};
+
+Result<void> bare_syncs(const Bare& bare, int seconds, const GraphCopy& session,
+                        const std::string& where) {
     PosixFileSystem files;
+    const std::string directory = where + "/history_bench";
+    std::filesystem::remove_all(directory);
     TRY(files.make_directories(directory));
+    const auto saves = bare.saves ? std::make_unique<Saves>(files, directory, session) : nullptr;
     const std::string path = directory + "/bare";
     const auto file = TRY(files.create(path));
-    const std::string piece(16 << 10, 'x');
+    const std::string piece(bare.bytes, 'x');
     std::vector<double> took;
     for (int i = 0; i < seconds * 20; ++i) {
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
@@ -249,9 +265,9 @@ Result<void> bare_syncs(int seconds, const std::string& directory) {
         took.push_back(milliseconds(Clock::now() - began));
     }
     std::sort(took.begin(), took.end());
-    std::printf("| a bare write and sync of 16 KB | %.0f | %.0f | %.0f | | | |\n", at(took, 0.5),
-                at(took, 0.99), took.back());
-    return files.remove(path);
+    std::printf("| %s | %.0f | %.0f | %.0f | | | |\n", bare.name, at(took, 0.5), at(took, 0.99),
+                took.back());
+    return {};
 }
 
 Result<void> bench(const Load& load, int seconds, const GraphCopy& session,
@@ -305,20 +321,26 @@ int main(int argc, char** argv) {
         "| for %d s | age p50 ms | p99 ms | max ms | MB on disk | read again: changes/s | saves |\n"
         "|---|---|---|---|---|---|---|\n",
         seconds);
-    if (const Result<void> outcome = bare_syncs(seconds, argv[2]); !outcome) {
-        std::fprintf(stderr, "%s\n", outcome.error().what.c_str());
-        return 1;
-    }
     const GraphCopy session = bench_data::sample_graph(kSavedNodes, kSavedBytes);
-    for (const Load& load : kLoads) {
-        if (std::string_view(load.name).find(words) == std::string_view::npos) {
-            continue;
-        }
-        if (const Result<void> outcome = bench(load, seconds, session, argv[2]); !outcome) {
+    const auto is_wanted = [&](const char* name) {
+        return std::string_view(name).find(words) != std::string_view::npos;
+    };
+    const auto print = [](const Result<void>& outcome) {
+        if (!outcome) {
             std::fprintf(stderr, "%s\n", outcome.error().what.c_str());
-            return 1;
+            std::exit(1);
         }
         std::fflush(stdout);
+    };
+    for (const Bare& bare : kBare) {
+        if (is_wanted(bare.name)) {
+            print(bare_syncs(bare, seconds, session, argv[2]));
+        }
+    }
+    for (const Load& load : kLoads) {
+        if (is_wanted(load.name)) {
+            print(bench(load, seconds, session, argv[2]));
+        }
     }
     return 0;
 }

@@ -71,7 +71,7 @@ TEST_CASE_FIXTURE(Mirror, "records gather for a moment, then are one group") {
 
 TEST_CASE_FIXTURE(Mirror, "much is written at once, in bounded groups; at the end nothing waits") {
     broker.begin(7, 2);
-    options.group_bytes = 20'000;
+    options.enough_bytes = options.group_bytes = 20'000;
     options.group_rows = 10;
     HistoryQueue queue = this->queue();
     feed(queue, 25, 1000);
@@ -82,6 +82,27 @@ TEST_CASE_FIXTURE(Mirror, "much is written at once, in bounded groups; at the en
     feed(queue, 1, 1000);
     queue.hurry();
     CHECK(written(queue, 1000) == broker.position());
+}
+
+TEST_CASE_FIXTURE(Mirror, "what is worth a sync waits for no more, and takes along all there is") {
+    broker.begin(7, 2);
+    options.enough_bytes = 5'000;
+    HistoryQueue queue = this->queue();
+    feed(queue, 1, 1000);
+    std::size_t fed = 1;
+    for (; queue.bytes() < options.enough_bytes; ++fed) {
+        CHECK(queue.next_due() == at(1050));
+        feed(queue, 1, 1010);
+    }
+    CHECK(queue.next_due() == at(1000));
+    feed(queue, 20, 1011);
+    const auto group = queue.take(at(1011));
+    REQUIRE(group != nullptr);
+    CHECK(group->rows.size() == fed + 20);
+    // What comes meanwhile is measured alone.
+    feed(queue, 1, 1020);
+    CHECK(queue.committed(*group).has_value());
+    CHECK(queue.next_due() == at(1070));
 }
 
 TEST_CASE_FIXTURE(Mirror, "after a failure the same group comes again, a second later") {
