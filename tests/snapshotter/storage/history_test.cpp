@@ -339,6 +339,26 @@ TEST_CASE("days with work pass, also after a jump of the clock") {
     }
 }
 
+TEST_CASE_FIXTURE(Disk, "a year ahead nothing goes that was there a moment ago") {
+    HistoryOptions small = options();
+    small.segment_bytes_max = 1;  // each append begins one
+    auto history = std::move(*History::open(files, small));
+    REQUIRE(history->append(HistoryBase{}, broker.begin(7, 5), now).has_value());
+    for (std::uint64_t i = 1; i <= 3; ++i) {
+        REQUIRE(history->append({}, broker.work(3, i), now).has_value());
+    }
+    const HistorySave save = save_at(broker.position());
+    const WallTime later{number(now) + kYear};
+    REQUIRE(history->save_begins(save, later).has_value());
+    REQUIRE(history->save_placed(save, later).has_value());
+    CHECK(history->to_be_removed(later).empty());
+    CHECK(history->prune(later)->empty());
+    small.age_max = Millis(kDay / 2);  // more than that has passed, whatever the clock says
+    history.reset();
+    history = std::move(*History::open(files, small));
+    CHECK(history->prune(later)->size() >= 3);
+}
+
 TEST_CASE_FIXTURE(Disk, "what leads on from the last save stays, whatever the bounds") {
     HistoryOptions small = options();
     small.segment_bytes_max = 1;  // each append begins one
