@@ -123,6 +123,12 @@ void HistoryQueue::drop_all() {
 
 // ---- What goes out -----------------------------------------------------------------------------
 
+bool HistoryQueue::is_enough() const {
+    const std::size_t bytes =
+        static_cast<std::size_t>(options_.delay.count()) * options_.enough_bytes_per_ms;
+    return bytes_ >= std::min(bytes, options_.group_bytes) || items_.size() >= options_.group_rows;
+}
+
 std::optional<Instant> HistoryQueue::next_due() const {
     if (group_) {
         return retry_at_;  // none: it is being written
@@ -132,9 +138,7 @@ std::optional<Instant> HistoryQueue::next_due() const {
     if (held_ || first == items_.end()) {
         return std::nullopt;
     }
-    const bool enough =
-        hurrying_ || bytes_ >= options_.enough_bytes || items_.size() >= options_.group_rows;
-    return enough ? first->arrived : first->arrived + options_.delay;
+    return hurrying_ || is_enough() ? first->arrived : first->arrived + options_.delay;
 }
 
 std::shared_ptr<const HistoryGroup> HistoryQueue::take(Instant now) {

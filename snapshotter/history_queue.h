@@ -41,9 +41,9 @@ struct HistoryQueueOptions {
     // A record waits at most so long for others to share its sync; half of what is promised, the
     // other half is for the disk.
     common::Millis delay{50};
-    // So much is worth a sync, and no more is waited for: the first part is written when the next
-    // one is there.
-    std::size_t enough_bytes = 512 << 10;
+    // Where more comes than this, 10 MiB a second, no more is waited for once there is as much as
+    // comes in `delay` at that rate: it is worth a sync, and written when the next part is there.
+    std::size_t enough_bytes_per_ms = 10 << 10;
     std::size_t bytes_max = common::limits::kHistoryWaitingBytesMax;
     std::size_t group_bytes = common::limits::kHistoryGroupBytesMax;
     std::size_t group_rows = common::limits::kHistoryGroupRecordsMax;
@@ -100,7 +100,7 @@ private:
     void wait_for_save();
     void push_base(const HistoryBase& base);
     void drop_all();
-    bool is_due(common::Instant now) const;
+    bool is_enough() const;
 
     HistoryQueueOptions options_;
     std::optional<common::Position> last_;  // of what was taken in; none: waiting

@@ -71,7 +71,7 @@ TEST_CASE_FIXTURE(Mirror, "records gather for a moment, then are one group") {
 
 TEST_CASE_FIXTURE(Mirror, "much is written at once, in bounded groups; at the end nothing waits") {
     broker.begin(7, 2);
-    options.enough_bytes = options.group_bytes = 20'000;
+    options.group_bytes = 20'000;
     options.group_rows = 10;
     HistoryQueue queue = this->queue();
     feed(queue, 25, 1000);
@@ -86,11 +86,11 @@ TEST_CASE_FIXTURE(Mirror, "much is written at once, in bounded groups; at the en
 
 TEST_CASE_FIXTURE(Mirror, "what is worth a sync waits for no more, and takes along all there is") {
     broker.begin(7, 2);
-    options.enough_bytes = 5'000;
+    options.enough_bytes_per_ms = 100;
     HistoryQueue queue = this->queue();
     feed(queue, 1, 1000);
     std::size_t fed = 1;
-    for (; queue.bytes() < options.enough_bytes; ++fed) {
+    for (; queue.bytes() < 50 * options.enough_bytes_per_ms; ++fed) {
         CHECK(queue.next_due() == at(1050));
         feed(queue, 1, 1010);
     }
@@ -103,6 +103,17 @@ TEST_CASE_FIXTURE(Mirror, "what is worth a sync waits for no more, and takes alo
     feed(queue, 1, 1020);
     CHECK(queue.committed(*group).has_value());
     CHECK(queue.next_due() == at(1070));
+}
+
+TEST_CASE_FIXTURE(Mirror, "who allows more time gets larger groups, and fewer syncs") {
+    broker.begin(7, 2);
+    options.enough_bytes_per_ms = 100;
+    options.delay = Millis(500);
+    HistoryQueue queue = this->queue();
+    for (; queue.bytes() < 50'000; feed(queue, 1, 1010)) {
+        CHECK((queue.bytes() == 0 || queue.next_due() == at(1510)));
+    }
+    CHECK(queue.next_due() == at(1010));
 }
 
 TEST_CASE_FIXTURE(Mirror, "after a failure the same group comes again, a second later") {
