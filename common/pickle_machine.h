@@ -637,9 +637,13 @@ private:
             shadow.made = policy_.allowed_class(module, name);
             return push(shadow);
         }
-        return refuse("the class " + printable(module) + "." + printable(name) +
-                          " is not allowed (the setting CLASSES names more)",
-                      ErrorKind::Unsupported);
+        const bool of_deepdiff = use_ == PickleUse::Delta && module.starts_with("deepdiff.");
+        return refuse(
+            "the class " + printable(module) + "." + printable(name) + " is not allowed (" +
+                (of_deepdiff ? "the client has not deepdiff 8.1.1, which reads and writes none"
+                             : "the setting CLASSES names more") +
+                ")",
+            ErrorKind::Unsupported);
     }
 
     bool persistent_id() {

@@ -234,6 +234,15 @@ TEST_CASE("calls that cost more than their bytes, or run something, are refused"
                "numpy.core.multiarray._reconstruct is not allowed");
 }
 
+TEST_CASE("a delta of another deepdiff is refused in words that say so") {
+    const std::string of_5_7_0 =
+        p4("\x8c\x0f"
+           "deepdiff.helper\x8c\x0fOrderedDictPlus\x93)R");
+    CHECK(outcome(of_5_7_0, PickleUse::Delta).find("the client has not deepdiff 8.1.1") !=
+          std::string::npos);
+    CHECK(outcome(of_5_7_0, PickleUse::Plain).find("setting CLASSES") != std::string::npos);
+}
+
 TEST_CASE("what only one use allows") {
     const std::string none_type = p4("\x8c\x0c<<NoneType>>Q");
     CHECK(outcome(none_type, PickleUse::Delta) == "<class 'NoneType'>");

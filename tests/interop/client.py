@@ -173,6 +173,9 @@ class Driver:
             'program_done': self.program is None or self.program.done(),
         }
 
+    def do_identity(self):
+        return self.repository.remote.uuid.hex
+
     def do_users(self):
         """Name -> what the server says about the user; as text, for it holds Python data."""
         return values.encode(copy.deepcopy(self.repository.remote.online_users))

@@ -460,6 +460,10 @@ class Client:
     def set_metadata(self, fields):
         self.call('metadata', fields=values.encode(fields))
 
+    def identity(self):
+        """The bytes by which the server knows its connections."""
+        return bytes.fromhex(self.call('identity'))
+
     def users(self):
         return values.decode(self.call('users'))
 

@@ -417,6 +417,68 @@ def test_who_connects_under_the_identity_of_another_takes_its_place(scene):
     scene.check_unharmed()
 
 
+def join_with_a_lock(scene, client):
+    """A third real client, all three of whose connections the server knows."""
+    client.join(scene.server.port)
+    client.lock(scene.uuids[:1])
+    scene.bob.wait_graph(lambda graph: graph[scene.uuids[0]][0] == client.name, 'sees the lock')
+    wait_until(lambda: scene.bob.users()[client.name]['latency'] < 999, 'its heartbeats are answered')
+    return client.identity()
+
+
+@only('framed', 'a ZMTP client that is thrown off connects again')
+@pytest.mark.parametrize('roles', ['CDT', 'T', 'D', 'C'])
+def test_a_real_client_whose_connections_are_taken_joins_again(scene, new_client, roles):
+    """All that it sees of its connections is the end of the one for heartbeats: at once when that is
+    taken, else when who took another one leaves. Nobody else notices."""
+    carol = new_client('carol')
+    thief = scene.server.peer(identity=join_with_a_lock(scene, carol), roles=roles)
+    if 'T' in roles:
+        assert 'Server lost' in carol.wait_exit()
+    if roles == 'CDT':
+        assert 'client already logged in' in carol.refused(scene.server.port)
+        assert scene.bob.graph()[scene.uuids[0]][0] == 'carol'
+    thief.close()
+    carol.wait_exit()
+    scene.bob.wait_graph(lambda graph: graph[scene.uuids[0]][0] == 'COMMON', 'the lock is gone')
+    carol.join(scene.server.port)
+    carol.wait_equal(scene.alice)
+    carol.leave()
+    scene.alice.wait_status(lambda status: status['users'] == ['alice', 'bob'], 'carol has left')
+    scene.check_unharmed()
+
+
+@only('zmtp', 'a framed client never connects again')
+def test_a_real_client_whose_connections_are_taken_takes_them_back(scene, new_client):
+    """Once is nothing to it: what went to the other one is sent again. Who goes on and on throws
+    both out, and the client is told so."""
+    carol = new_client('carol')
+    identity = join_with_a_lock(scene, carol)
+
+    def take(offset):
+        thief = raw.connect(scene.server.port + offset)
+        thief.sendall(hostile.GREETING + hostile.ready(identity))
+        return contextlib.closing(thief)
+
+    for offset in range(3):
+        with take(offset) as thief:
+            scene.alice.edit(scene.uuids[1], {'changed': offset})
+            assert is_closed(thief)
+        carol.wait_equal(scene.alice)
+    carol.edit(scene.uuids[0], {'still': 'mine'})
+    scene.bob.wait_equal(carol)
+
+    def thrown_out():
+        with take(1) as thief:
+            return is_closed(thief) and 'connection lost too often' in scene.server.broker.text()
+    wait_until(thrown_out, 'both are thrown out')
+    assert 'too often' in carol.wait_exit()
+    carol.join(scene.server.port)
+    carol.wait_equal(scene.alice)
+    scene.bob.wait_equal(scene.alice)
+    assert not scene.alice.status()['exits'] and not scene.bob.status()['exits']
+
+
 @both
 def test_a_client_that_pauses_under_full_load_loses_nothing(make_server):
     """It reads nothing for some seconds, while another sends as fast as it can. (Real clients would

@@ -1,7 +1,10 @@
 """Peers that do what the library never would: nothing of it may change or break anything."""
 
+import subprocess
+
 import pytest
 
+import processes
 import raw
 import values
 from hostile import DATA, bombs, frames
@@ -136,4 +139,23 @@ def test_shapes_that_would_break_clients_are_not_relayed(scene):
         ('data', [raw.pickled(99), b'a', b'b']),
         ('data', [raw.pickled('a string'), b'a', b'b']),
     ]))
+    scene.check_unharmed()
+
+
+def test_a_delta_of_the_deepdiff_that_0_9_10_pins_is_refused_with_a_line(scene):
+    """Clients that were installed with the library's own pins (docs/decisions/0002)."""
+    python = processes.ROOT / 'build' / 'venv-deepdiff-5.7.0' / 'bin' / 'python'
+    if not python.exists():
+        pytest.skip(f'{python} is not there: scripts/test makes it')
+    program = """
+import sys
+from deepdiff import DeepDiff, Delta
+sys.stdout.buffer.write(Delta(DeepDiff({'content': 1}, {'content': 2})).dumps())
+"""
+    delta = subprocess.run([python, '-c', program], capture_output=True, check=True).stdout
+    mark = scene.server.broker.mark()
+    send_as_members(scene, [[('data', [raw.pickled(raw.COMMIT), scene.uuids[0].encode(), raw.pickled([]), delta])]])
+    scene.server.broker.wait_log("Refused from 'enemy 0'", since=mark)
+    assert 'the class deepdiff.helper.OrderedDictPlus is not allowed (the client has not deepdiff 8.1.1' \
+        in scene.server.broker.text()[mark:]
     scene.check_unharmed()
