@@ -41,6 +41,9 @@ bool is_whole_float(const PathStep& step) {
 
 Result<FoldReport> Folder::run() {
     Result<void> done = fold();
+    if (overworked_) {
+        done = spend(work_left_ + 1);
+    }
     if (done && root_gone_) {
         done = raises("the root was removed", "the end");
     }
@@ -60,7 +63,46 @@ Result<FoldReport> Folder::run() {
     return std::move(report_);
 }
 
+Result<void> Folder::spend(std::size_t work) {
+    if (work > work_left_) {
+        work_left_ = 0;
+        return fail(ErrorKind::Limit, "a delta that would keep every client busy for too long");
+    }
+    work_left_ -= work;
+    return {};
+}
+
+Result<void> Folder::spend_paths() {
+    const auto spend_path = [this](std::string_view path) {
+        const auto steps =
+            std::count_if(path.begin(), path.end(), [](char c) { return c == '[' || c == '.'; });
+        return spend(static_cast<std::size_t>(steps) * 32 + path.size() / 4);
+    };
+    for (const Dict* items :
+         {actions_.values_changed, actions_.type_changes, actions_.set_item_added,
+          actions_.set_item_removed, actions_.iterable_opcodes, actions_.iterable_item_added,
+          actions_.iterable_item_removed, actions_.iterable_item_moved,
+          actions_.items_added_at_indexes, actions_.items_removed_at_indexes,
+          actions_.dictionary_item_added, actions_.dictionary_item_removed,
+          actions_.attribute_added, actions_.attribute_removed}) {
+        if (items == nullptr) {
+            continue;
+        }
+        for (const Dict::Entry& entry : items->entries()) {
+            if (const std::string* path = path_of(entry)) {
+                TRY(spend_path(*path));
+            }
+            const Value* moved = entry.value.find("new_path");
+            if (moved != nullptr && moved->as_str() != nullptr) {
+                TRY(spend_path(*moved->as_str()));
+            }
+        }
+    }
+    return {};
+}
+
 Result<void> Folder::fold() {
+    TRY(spend_paths());
     if (actions_.values_changed != nullptr) {
         TRY(change_values(*actions_.values_changed, false));
     }
@@ -117,6 +159,12 @@ const Value* Folder::get(const Value& object, const PathStep& step) {
     if (&object != &root_ && &object != &scratch_ && reference_of(object).count > 1) {
         shared_ = path_shared_ = true;
     }
+    // Its characters are counted from the front. run() says that there was too much.
+    const std::string* text = object.as_str();
+    if (text != nullptr && !spend(text->size() / 16)) {
+        overworked_ = true;
+        return nullptr;
+    }
     return item_of(object, step, scratch_);
 }
 
@@ -152,6 +200,7 @@ void Folder::set_item(const Value& object, const PathStep& step, Value value,
     }
     if (!step.attribute) {
         if (Dict* dict = object.as_dict()) {
+            uncounted_ = uncounted_ || (!step.is_text && is_hard_key(step.key));
             undo_.dict_set(*dict, step, std::move(value));
             return;
         }
@@ -208,6 +257,7 @@ Result<void> Folder::set_place(const Place& place, Value value, std::string_view
         return {};
     }
     if (const Tuple* tuple = place.object->as_tuple()) {
+        TRY(spend(tuple->items.size()));
         TRY(remember_tuple(*place.steps));
         const Value list = Value::list(tuple->items);
         undo_.keep(list);

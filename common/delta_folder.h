@@ -29,12 +29,18 @@ inline Error unsupported(std::string what) {
     return {ErrorKind::Unsupported, std::move(what)};
 }
 
+// What a fold may cost here and in every client, where one is about a value copied. Large edits of
+// large nodes stay far below it. What comes to more are deltas of a few kilobytes that go through
+// a large container again and again: they would stop us and all clients for minutes.
+inline constexpr std::size_t kFoldWorkMax = 4 * limits::kPickleExpandedMax;
+
 class Folder {
 public:
     using Steps = std::vector<PathStep>;
 
-    Folder(Value& root, const Value& delta, const Actions& actions, Extent& extent)
-        : root_(root), actions_(actions), importer_(delta), extent_(extent) {}
+    Folder(Value& root, const Value& delta, const Actions& actions, Extent& extent,
+           std::size_t work = kFoldWorkMax)
+        : root_(root), actions_(actions), importer_(delta), extent_(extent), work_left_(work) {}
 
     // Once. On an error the root and its extent are as they were.
     Result<FoldReport> run();
@@ -52,6 +58,10 @@ private:
     };
 
     Result<void> fold();
+    // Of all paths: Python compiles each key without quotes.
+    Result<void> spend_paths();
+    // Limit: there is no work left.
+    Result<void> spend(std::size_t work);
     Result<void> change_values(const Dict& changes, bool is_type_change);
     Result<void> change_sets(const Dict& changes, bool add);
     Result<void> apply_opcodes(const Dict& changes);
@@ -61,10 +71,10 @@ private:
     Result<void> remove_item(const PathItem& item);
     // Both take as many of the items, which are of one container, as they can at once, and say how
     // many: one by one costs the size of the container each time.
-    std::size_t remove_run(std::span<const PathItem> items);
+    Result<std::size_t> remove_run(std::span<const PathItem> items);
     Result<std::size_t> insert_run(std::span<const PathItem> items);
-    std::size_t remove_keys(Dict& dict, std::span<const PathItem> items);
-    std::size_t remove_places(List& list, std::span<const PathItem> items);
+    Result<std::size_t> remove_keys(Dict& dict, std::span<const PathItem> items);
+    Result<std::size_t> remove_places(List& list, std::span<const PathItem> items);
     bool is_wanted(const Value& current, const PathItem& item);
     Result<void> delete_item(const Place& place, std::string_view path, std::size_t nearest);
     Result<void> add_items();
@@ -133,11 +143,13 @@ private:
     Value scratch_;
     std::list<std::string> paths_;  // paths that are not in the delta
     bool foreign_ = false;
+    bool overworked_ = false;
     bool uncounted_ = false;    // more came than what was imported and keys
     bool shared_ = false;       // a path went through a container that is in the base twice
     bool path_shared_ = false;  // the last one did
     std::size_t measure_steps_left_ = limits::kPickleExpandedMax;
     std::size_t logged_left_ = kLoggedMax;
+    std::size_t work_left_;
     bool root_gone_ = false;
 };
 

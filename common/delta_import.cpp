@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "common/limits.h"
+#include "common/pickle_opcodes.h"
 
 namespace common {
 namespace {
@@ -36,6 +37,7 @@ std::size_t weigh(const Value& value, Extent& extent) {
     std::size_t depth = 0;
     for (const Value& item : tuple != nullptr ? tuple->items : frozen->items()) {
         depth = std::max(depth, weigh(item, extent));
+        add(extent, frozen != nullptr ? extent_as_key(item) : Extent());
     }
     return depth + 1;
 }
@@ -83,6 +85,14 @@ Extent extent_of_one(const Value& value) {
     }
     const bool can_change = value.is(Type::List) || value.is(Type::Dict) || value.is(Type::Set);
     return {1, can_change ? 1U : 0U, 12};
+}
+
+bool is_hard_key(const Value& value) {
+    return value.is(Type::BigInt) || value.is(Type::Tuple) || value.is(Type::FrozenSet);
+}
+
+Extent extent_as_key(const Value& value) {
+    return {is_hard_key(value) ? pickle::kHardKeyWeight : 0, 0, 0};
 }
 
 void add(Extent& whole, const Extent& part) {
@@ -137,15 +147,29 @@ void Measure::measure_inside(const Value& value, Tree& tree, std::size_t level) 
         tree.depth = 1;
         for (const auto& entry : dict->entries()) {
             add_child(tree, measure(entry.key, level + 1));
+            add(tree.extent, extent_as_key(entry.key));
             add_child(tree, measure(entry.value, level + 1));
         }
     } else if (const Set* set = value.as_set()) {
         measure_items(set->items(), tree, level);
+        add_keys(set->items(), tree);
     } else if (const Set* frozen = value.as_frozen_set()) {
         measure_items(frozen->items(), tree, level);
+        add_keys(frozen->items(), tree);
     } else if (const Object* object = value.as_object()) {
         add_child(tree, measure(object->args, level + 1));
-        add_child(tree, measure(object->state, level + 1));
+        const Tree state = measure(object->state, level + 1);
+        add_child(tree, state);
+        const List* items = object->state.as_list();  // of a SetOrdered
+        if (items != nullptr && std::ranges::any_of(items->items, is_hard_key)) {
+            add(tree.extent, {pickle::kHardKeyWeight * state.extent.values, 0, 0});
+        }
+    }
+}
+
+void Measure::add_keys(const std::vector<Value>& items, Tree& tree) {
+    for (const Value& item : items) {
+        add(tree.extent, extent_as_key(item));
     }
 }
 
@@ -201,6 +225,7 @@ Value Importer::copy(const Value& value, std::size_t level) {
         auto result = std::make_shared<Dict>();
         for (const auto& entry : dict->entries()) {
             weigh(entry.key, brought_);
+            add(brought_, extent_as_key(entry.key));
             result->set(entry.key, import(entry.value, level + 1));
         }
         return Value(DictRef(std::move(result)));
@@ -208,6 +233,7 @@ Value Importer::copy(const Value& value, std::size_t level) {
     if (const Set* set = value.as_set()) {
         for (const Value& item : set->items()) {
             weigh(item, brought_);
+            add(brought_, extent_as_key(item));
         }
         return Value(SetRef(std::make_shared<Set>(*set)));
     }

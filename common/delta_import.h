@@ -27,6 +27,9 @@ bool is_readable(const Extent& extent);
 
 // The value itself, without what is in it.
 Extent extent_of_one(const Value& value);
+// What it weighs more as a key or an item of a set (pickle_opcodes.h).
+bool is_hard_key(const Value& value);
+Extent extent_as_key(const Value& value);
 void add(Extent& whole, const Extent& part);
 
 // Depth and size of the expanded tree. A value in itself is too deep.
@@ -52,6 +55,7 @@ private:
     Tree measure(const Value& value, std::size_t level);
     void measure_inside(const Value& value, Tree& tree, std::size_t level);
     void measure_items(const std::vector<Value>& items, Tree& tree, std::size_t level);
+    static void add_keys(const std::vector<Value>& items, Tree& tree);
 
     std::size_t all_steps_ = limits::kPickleExpandedMax;
     std::size_t* steps_left_ = &all_steps_;

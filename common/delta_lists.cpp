@@ -56,6 +56,11 @@ private:
     std::unordered_map<std::string_view, std::size_t> places_;
 };
 
+// So many items of a list are moved up in the time that one is copied: by us one by one, or by
+// Python, while we make the whole list anew.
+constexpr std::size_t kMovedOneByOne = 16;
+constexpr std::size_t kMoved = 128;
+
 // Fewer are as quick one by one.
 constexpr std::size_t kRunMin = 8;
 
@@ -176,6 +181,7 @@ Result<void> Folder::apply_opcodes(std::string_view path, const List& opcodes) {
             }
             // What is taken twice is shared from now on.
             twice = twice || *begin < taken;
+            TRY(spend(*end > *begin ? *end - *begin : 0));
             for (std::size_t i = *begin; i < *end; ++i) {
                 items.push_back(old[i]);
             }
@@ -249,7 +255,7 @@ Result<void> Folder::remove_items(std::vector<PathItem>& items) {
     TRY(sort_path_items(items, true));
     for (std::span<const PathItem> rest = items; !rest.empty();) {
         const std::span<const PathItem> run = run_of(rest);
-        const std::size_t removed = run.size() < kRunMin ? 0 : remove_run(run);
+        const std::size_t removed = run.size() < kRunMin ? 0 : TRY(remove_run(run));
         const std::size_t size = std::max<std::size_t>(run.size(), 1);
         for (const PathItem& item : rest.first(size).subspan(removed)) {
             if (item.lost) {
@@ -263,7 +269,7 @@ Result<void> Folder::remove_items(std::vector<PathItem>& items) {
     return {};
 }
 
-std::size_t Folder::remove_run(std::span<const PathItem> items) {
+Result<std::size_t> Folder::remove_run(std::span<const PathItem> items) {
     const Value* object = &root_;
     for (std::size_t i = 0; i + 1 < items.front().steps.size(); ++i) {
         object = root_gone_ ? nullptr : get(*object, items.front().steps[i]);
@@ -278,7 +284,8 @@ std::size_t Folder::remove_run(std::span<const PathItem> items) {
     return list != nullptr ? remove_places(*list, items) : 0;
 }
 
-std::size_t Folder::remove_keys(Dict& dict, std::span<const PathItem> items) {
+Result<std::size_t> Folder::remove_keys(Dict& dict, std::span<const PathItem> items) {
+    TRY(spend(dict.size()));
     std::vector<bool> gone(dict.size());
     for (const PathItem& item : items) {
         const PathStep& step = item.steps.back();
@@ -298,7 +305,8 @@ std::size_t Folder::remove_keys(Dict& dict, std::span<const PathItem> items) {
 }
 
 // Only from the end towards the front, and only what is where it was expected.
-std::size_t Folder::remove_places(List& list, std::span<const PathItem> items) {
+Result<std::size_t> Folder::remove_places(List& list, std::span<const PathItem> items) {
+    TRY(spend(list.items.size()));
     std::vector<bool> gone(list.items.size());
     std::size_t count = 0;
     std::size_t last = list.items.size();
@@ -308,6 +316,7 @@ std::size_t Folder::remove_places(List& list, std::span<const PathItem> items) {
         if (place == kNowhere || !is_wanted(list.items[place], item)) {
             break;
         }
+        TRY(spend((list.items.size() - place) / kMoved));
         gone[place] = true;
         last = place;
         ++count;
@@ -356,6 +365,8 @@ Result<void> Folder::remove_item(const PathItem& item) {
         if (place.last().is_text || !is_number(place.last().key)) {
             return raises("no index into a list", item.path);
         }
+        // It may be compared with all of them.
+        TRY(spend(list->items.size() * (1 + extent_of(item.value).values / 2)));
         foreign_ = foreign_ || std::any_of(list->items.begin(), list->items.end(), holds_opaque);
         nearest = nearest_item(*list, place.last().key,
                                importer_.any_shared() ? importer_.import(item.value) : item.value);
@@ -374,15 +385,19 @@ Result<void> Folder::delete_item(const Place& place, std::string_view path, std:
     if (step.attribute) {
         skip("no attributes to remove", path);
     } else if (const Tuple* tuple = place.object->as_tuple()) {
+        TRY(spend(tuple->items.size()));
         TRY(remember_tuple(*place.steps));
         std::vector<Value> items = tuple->items;
         const std::size_t at = place_in(items.size(), index_of(step));
         items.erase(items.begin() + static_cast<std::ptrdiff_t>(at));
         replace_object(place, Value::list(std::move(items)), path);
     } else if (List* list = place.object->as_list()) {
-        undo_.list_erase(
-            *list, nearest != kNowhere ? nearest : place_in(list->items.size(), index_of(step)));
+        const std::size_t at =
+            nearest != kNowhere ? nearest : place_in(list->items.size(), index_of(step));
+        TRY(spend((list->items.size() - at) / kMovedOneByOne));
+        undo_.list_erase(*list, at);
     } else if (Dict* dict = place.object->as_dict()) {
+        TRY(spend(dict->size() / kMovedOneByOne));
         undo_.dict_erase(*dict, step);
     } else {
         return raises("an item removed from a str or bytes", path);
@@ -444,6 +459,7 @@ Result<std::size_t> Folder::insert_run(std::span<const PathItem> items) {
         return 0;
     }
     const std::vector<Value>& old = list->items;
+    TRY(spend(old.size()));
     std::vector<Value> made;
     std::size_t taken = 0;
     std::size_t count = 0;
@@ -463,6 +479,7 @@ Result<std::size_t> Folder::insert_run(std::span<const PathItem> items) {
             skip("cannot set an item", item.path);
         } else {
             take_until(at);
+            TRY(spend((old.size() - taken) / kMoved));
             made.push_back(TRY(import_at(item.value, item.steps.size(), item.path)));
         }
         ++count;
@@ -521,6 +538,7 @@ Result<void> Folder::insert_placeholder(const Place& place, std::string_view pat
         index.number < 0
             ? std::max<std::int64_t>(index.number + static_cast<std::int64_t>(length), 0)
             : index.number;
+    TRY(spend((length - std::min(length, static_cast<std::size_t>(at))) / kMovedOneByOne));
     undo_.list_insert(*list, static_cast<std::size_t>(at), Value());
     return {};
 }
@@ -590,6 +608,7 @@ Result<void> Folder::fold_without_order(const Value& key) {
     if (object.is(Type::Str) && length > kUnorderedTextMax) {
         return tl::unexpected(unsupported("a long text compared without order"));
     }
+    TRY(spend(length < kFoldWorkMax ? 4 * length : length));
     uncounted_ = uncounted_ || !object.is(Type::List);
     for (std::size_t i = 0; i < length; ++i) {
         PathStep step;
@@ -601,6 +620,9 @@ Result<void> Folder::fold_without_order(const Value& key) {
         if (holds_opaque(*item)) {
             foreign_ = true;
             return {};
+        }
+        if (!is_hashable(*item)) {
+            TRY(spend(32 * extent_of(*item).values));  // deepdiff hashes all that is in it
         }
         if (TRY(fixed.contains(*item))) {
             continue;

@@ -16,6 +16,8 @@ constexpr std::size_t kDigitsMax = 500;  // of an int; Python refuses some of 4,
 // Python's parser raises on some texts that nest (in signs, in brackets that do not close) from
 // 187 characters on, in others from some thousand.
 constexpr std::size_t kNoLiteralBytesMax = 128;
+// deepdiff keeps the last 131,072 paths, with their steps, for as long as the client lives.
+constexpr std::size_t kPathBytesMax = 16'384;
 
 bool is_quote(char c) {
     return c == '\'' || c == '"';
@@ -436,6 +438,9 @@ bool equal(const PathStep& a, const PathStep& b) {
 }
 
 Result<void> parse_delta_path(std::string_view path, std::vector<PathStep>& steps) {
+    if (path.size() > kPathBytesMax) {
+        return fail(ErrorKind::Limit, "a path of more than 16 KiB");
+    }
     // The same loop as deepdiff's, whose states are: outside, after a dot, in a bracket; in quotes
     // or not. Every character is added to the part or ends it, so a part is a piece of the path.
     enum class Inside { Nothing, Dot, Bracket };

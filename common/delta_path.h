@@ -26,7 +26,8 @@ struct PathStep {
 bool equal(const PathStep& a, const PathStep& b);
 
 // Replaces `steps`; the root itself is not among them. The steps point into `path`. Unsupported: a
-// literal that no Value holds (complex, Ellipsis, an unhashable set or dict).
+// literal that no Value holds (complex, Ellipsis, an unhashable set or dict). Limit: a path that is
+// too long.
 Result<void> parse_delta_path(std::string_view path, std::vector<PathStep>& steps);
 
 }  // namespace common

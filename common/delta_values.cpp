@@ -11,6 +11,16 @@ namespace common {
 
 using Type = Value::Type;
 
+namespace {
+
+// What converting it costs.
+std::size_t weight(const Value& value) {
+    const Extent extent = extent_of(value);
+    return extent.values + extent.bytes / 16;
+}
+
+}  // namespace
+
 // --- values_changed, type_changes
 
 Result<void> Folder::change_values(const Dict& changes, bool is_type_change) {
@@ -38,8 +48,10 @@ Result<void> Folder::change_values(const Dict& changes, bool is_type_change) {
             TRY(check_put_in());
             continue;
         }
+        TRY(spend(weight(*current)));
         std::optional<Value> made =
             TRY(convert_value(*change.find("new_type")->as_class(), *current));
+        TRY(spend(made ? weight(*made) : 0));
         if (!made) {
             if (place.is_root()) {  // for its log line it looks at the item of a root that has none
                 return raises("a change of type that cannot be made", path);
@@ -81,21 +93,31 @@ Result<void> Folder::change_sets(const Dict& changes, bool add) {
             foreign_ = foreign_ || current->is(Type::Object);
             return raises("no set", path);
         }
+        TRY(spend(4 * old->size()));
         importer_.reset();
-        auto set = std::make_shared<Set>(*old);
         const Set* given = change.is(Type::FrozenSet) ? change.as_frozen_set() : change.as_set();
         const std::vector<Value>& items = change.is(Type::List)    ? change.as_list()->items
                                           : change.is(Type::Tuple) ? change.as_tuple()->items
                                                                    : given->items();
-        for (const Value& item : items) {
-            if (!is_hashable(item)) {
-                return raises("an item that cannot be in a set", path);
-            }
-            if (add) {
+        if (!std::all_of(items.begin(), items.end(), is_hashable)) {
+            return raises("an item that cannot be in a set", path);
+        }
+        auto set = std::make_shared<Set>(add ? *old : Set());
+        if (add) {
+            for (const Value& item : items) {
                 Value value = TRY(import_at(item, steps_.size() + 1, path));
+                uncounted_ = uncounted_ || is_hard_key(value);
                 set->add(std::move(value));
-            } else {
-                set->erase(item);
+            }
+        } else {
+            Set gone;
+            for (const Value& item : items) {
+                gone.add(item);
+            }
+            for (const Value& item : old->items()) {
+                if (!gone.contains(item)) {
+                    set->add(item);
+                }
             }
         }
         Value value = frozen ? Value(FrozenSetRef(std::move(set))) : Value(SetRef(std::move(set)));
@@ -144,6 +166,7 @@ Result<void> Folder::restore_tuple(const Steps& steps) {
         skip("nothing found", kPath);
         return {};
     }
+    TRY(spend(weight(*current)));
     std::optional<Value> tuple = TRY(convert_value(ClassRef{"builtins", "tuple"}, *current));
     if (!tuple) {
         if (place.is_root()) {

@@ -394,10 +394,11 @@ private:
 
     // Counts `items` into `box`, which is number `target`, or new if that is 0.
     bool count(Items items, Box& box, std::uint32_t target) {
-        std::uint64_t weight = box.weight;
+        std::uint64_t weight = box.weight + std::exchange(keys_weight_, 0);
         std::uint64_t text = box.text;
         for (const Shadow& item : items) {
             box.items_hashable = box.items_hashable && item.hashable;
+            box.hard_keys = box.hard_keys || is_hard_key(item.kind);
             ++weight;
             if (item.kind <= kLastLeaf) {
                 weight += item.kind == Kind::BigInt ? item.aux / 16 : 0;
@@ -429,6 +430,14 @@ private:
         box.weight = static_cast<std::uint32_t>(weight);
         box.text = static_cast<std::uint32_t>(
             std::min<std::uint64_t>(text, std::numeric_limits<std::uint32_t>::max()));
+        return true;
+    }
+
+    bool add_weight(Box& box, std::uint64_t weight) {
+        if (weight > limits::kPickleExpandedMax - box.weight) {
+            return refuse_limit("too many values when what is shared is counted each time");
+        }
+        box.weight += static_cast<std::uint32_t>(weight);
         return true;
     }
 
@@ -477,10 +486,16 @@ private:
         return true;
     }
 
+    static bool is_hard_key(Kind kind) {
+        return kind == Kind::BigInt || kind == Kind::Tuple || kind == Kind::FrozenSet;
+    }
+
+    // What `count` takes up next has this key.
     bool is_key(const Shadow& key) {
         if (!key.hashable) {
             return refuse("a key or an item of a set that cannot be hashed");
         }
+        keys_weight_ += is_hard_key(key.kind) ? kHardKeyWeight : 0;
         hashed_bytes_ += has_text(key.kind)  ? key.aux
                          : has_box(key.kind) ? boxes_[key.aux].text
                                              : 0;
@@ -741,6 +756,9 @@ private:
         box.weight = list.weight;
         box.text = list.text;
         box.depth = list.depth;
+        if (list.hard_keys && !add_weight(box, kHardKeyWeight * list.weight)) {
+            return false;
+        }
         drop(stack_.size() - 2);
         return push_box(kind, made, box);
     }
@@ -829,6 +847,10 @@ private:
         if (hashed_bytes_ > kHashedBytesMax) {
             return refuse_limit("too long keys");
         }
+        if (is_list && boxes_[state.aux].hard_keys &&
+            !add_weight(boxes_[object.aux], kHardKeyWeight * boxes_[state.aux].weight)) {
+            return false;
+        }
         boxes_[object.aux].unbuilt = false;
         policy_.build(object, state, boxes_);
         drop(stack_.size() - 1);
@@ -854,6 +876,7 @@ private:
     std::uint32_t arguments_box_ = 0;    // of the last tuple that was made
     std::array<Shadow, 2> arguments_{};  // its first items
     std::uint64_t hashed_bytes_ = 0;
+    std::uint64_t keys_weight_ = 0;  // of hard keys that are not counted yet
     std::uint64_t copied_bytes_ = 0;
     std::uint64_t copied_values_ = 0;
 };

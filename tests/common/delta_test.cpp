@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "common/delta_folder.h"
 #include "common/limits.h"
 #include "tests/support/delta_property.h"
 
@@ -359,6 +360,140 @@ TEST_CASE("a delta cannot make every client write log lines without end") {
     CHECK(folded(dict({{"a", ints({})}}), add(0, 10'000)) != "too much");
     CHECK(folded(dict({{"a", ints({})}}), add(1, 1'000), 1'000) != "too much");
     CHECK(folded(dict({{"a", ints({})}}), add(20'000, 10'000)) == "too much");
+}
+
+TEST_CASE("a delta cannot go through a large container again and again") {
+    // Forty times a large one; the real bound is higher.
+    constexpr std::size_t kLarge = 1'000;
+    const auto is_too_much = [](Value base, const Value& change) {
+        common::Extent extent = common::extent_of(base);
+        const Value before = common::deep_copy(base);
+        const common::Actions actions = common::read_actions(change).value();
+        const auto done = common::Folder(base, change, actions, extent, 40 * kLarge).run();
+        CHECK((done || identical(base, before)));
+        INFO((done ? "folded" : done.error().what));
+        const bool limit = !done && done.error().kind == ErrorKind::Limit &&
+                           done.error().what.find("busy") != std::string::npos;
+        CHECK((done || limit));
+        return limit;
+    };
+    // root[0], root[00], root[0_0]: one place in as many spellings as one likes.
+    const auto often = [](std::string_view action, std::string_view prefix, const auto& value,
+                          std::size_t count = 100) {
+        Pairs pairs;
+        for (std::size_t i = 0; i < count; ++i) {
+            std::string zeros = "0";
+            for (std::size_t bit = 0; bit < 7; ++bit) {
+                zeros += (i >> bit & 1) != 0 ? "_0" : "0";
+            }
+            pairs.emplace_back(text(std::string(prefix) + "[" + zeros + "]"), value(i));
+        }
+        return dict({{action, Value::dict(std::move(pairs))}});
+    };
+    const auto at_each = [](std::string_view action, std::string_view prefix, std::int64_t step,
+                            const Value& value, std::int64_t count) {
+        Pairs pairs;
+        for (std::int64_t i = 0; i < count; ++i) {
+            pairs.emplace_back(text(std::string(prefix) + "[" + std::to_string(i * step) + "]"),
+                               value);
+        }
+        return dict({{action, Value::dict(std::move(pairs))}});
+    };
+    const auto same = [](const Value& value) { return [value](std::size_t) { return value; }; };
+    const std::vector<Value> items(kLarge, number(1));
+    std::vector<Value> many;
+    for (std::size_t i = 0; i < kLarge; ++i) {
+        many.push_back(number(static_cast<std::int64_t>(i)));
+    }
+    const auto list = [&] { return Value::list(items); };
+    const auto in_list = [&] { return Value::list({list()}); };
+    const auto set = [&] { return Value::list({set_of(many)}); };
+    CHECK(is_too_much(Value::list({Value::tuple({Value::tuple(items)})}),
+                      at_each("values_changed", "root[0][0]", 1, change(number(2)), 100)));
+    for (const char* action : {"set_item_added", "set_item_removed"}) {
+        CHECK(is_too_much(set(), often(action, "root", same(ints({})))));
+        CHECK_FALSE(is_too_much(set(), often(action, "root", same(ints({})), 2)));
+    }
+    const Value all = Value::list({opcode("equal", 0, kLarge, Value())});
+    CHECK(is_too_much(in_list(), often("_iterable_opcodes", "root", same(all))));
+    CHECK_FALSE(is_too_much(in_list(), often("_iterable_opcodes", "root", same(all), 2)));
+    const auto types = [](std::size_t i) {
+        return dict({{"new_type", class_of(i % 2 == 0 ? "tuple" : "list")}});
+    };
+    CHECK(is_too_much(in_list(), often("type_changes", "root", types)));
+    CHECK_FALSE(is_too_much(in_list(), often("type_changes", "root", types, 2)));
+    CHECK(is_too_much(list(), at_each("iterable_item_removed", "root", 1, number(7), 100)));
+    CHECK_FALSE(is_too_much(list(), at_each("iterable_item_removed", "root", 1, number(1), 100)));
+    CHECK(is_too_much(list(), at_each("iterable_item_added", "root", -1, number(7), 900)));
+    const Value one = Value::dict({{number(0), number(5)}});
+    CHECK(is_too_much(in_list(), often("iterable_items_added_at_indexes", "root", same(one))));
+    CHECK_FALSE(
+        is_too_much(in_list(), often("iterable_items_added_at_indexes", "root", same(one), 2)));
+    const Value bytes = dict({{"a", Value::bytes(common::Bytes(std::string(20'000, 'x')))}});
+    CHECK(is_too_much(bytes, delta("iterable_items_added_at_indexes", "root['a']", one)));
+    const Value letters = dict({{"a", text(std::string(20'000, 'x'))}});
+    CHECK(is_too_much(letters, at_each("values_changed", "root['a']", 1, change(number(2)), 100)));
+    CHECK(is_too_much(letters, delta(
+                                   "dictionary_item_removed",
+                                   "root" +
+                                       [] {
+                                           std::string steps;
+                                           for (int i = 0; i < 2'000; ++i) {
+                                               steps += "[0]";
+                                           }
+                                           return steps;
+                                       }(),
+                                   number(1))));
+}
+
+TEST_CASE("many small deltas do not bring keys of one hash without end") {
+    Value base = dict({{"a", Value::dict({})}, {"b", set_of({})}});
+    std::string last;
+    for (std::int64_t i = 0; i < 12 && last != "too much"; ++i) {
+        Pairs pairs;
+        for (std::int64_t j = 0; j < 400; ++j) {
+            pairs.emplace_back(
+                text("root['a'][(" + std::to_string(i) + ", " + std::to_string(j) + ")]"),
+                number(1));
+        }
+        last = folded(base, dict({{"dictionary_item_added", Value::dict(std::move(pairs))}}));
+    }
+    CHECK(last == "too much");
+    CHECK(base.find("a")->as_dict()->size() > 3'000);
+    CHECK(folded(base, delta("dictionary_item_added", "root['a']['x']", number(1))) != "too much");
+    base = dict({{"b", set_of({})}});
+    for (std::int64_t i = 0; i < 12; ++i) {
+        std::vector<Value> items;
+        for (std::int64_t j = 0; j < 400; ++j) {
+            items.push_back(Value::tuple({number(i), number(j)}));
+        }
+        last = folded(base, delta("set_item_added", "root['b']", Value::list(std::move(items))));
+    }
+    CHECK(last == "too much");
+}
+
+TEST_CASE("what is large and folded in one go is not too much") {
+    constexpr std::int64_t kLarge = 10'000;
+    std::vector<Value> items;
+    Pairs removed;
+    Pairs changed;
+    for (std::int64_t i = 0; i < kLarge; ++i) {
+        items.push_back(number(i));
+        const std::string path = "root['modifiers'][0]['points'][" + std::to_string(i) + "]";
+        changed.emplace_back(text(path), change(number(i + 1)));
+        if (i % 2 == 0) {
+            removed.emplace_back(text(path), number(i));
+        }
+    }
+    const Value base = dict({{"modifiers", Value::list({dict({{"points", Value::list(items)}})})}});
+    CHECK(folded(common::deep_copy(base),
+                 dict({{"values_changed", Value::dict(std::move(changed))}})) != "too much");
+    CHECK(folded(common::deep_copy(base),
+                 dict({{"iterable_item_removed", Value::dict(removed)}})) != "too much");
+    CHECK(folded(common::deep_copy(base), dict({{"iterable_item_added", Value::dict(removed)}})) !=
+          "too much");
+    Value set = Value::list({set_of(items)});
+    CHECK(folded(set, delta("set_item_removed", "root[0]", Value::list(items))) == "[set()]");
 }
 
 TEST_CASE("many small deltas do not nest without end") {

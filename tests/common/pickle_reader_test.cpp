@@ -335,6 +335,49 @@ TEST_CASE("bounds: depth, expanded size, digits") {
     CHECK(common::read_pickle(Bytes(digits(5000))).error().kind == ErrorKind::Limit);
 }
 
+TEST_CASE("keys whose hashes in Python an enemy can choose are few") {
+    // n * (2^61 - 1) hashes as 0 in Python, (-1, -2) as (-2, -1).
+    const auto big = [](std::size_t i) {
+        return "\x8a\x09" + std::string(1, static_cast<char>(i & 0xff)) +
+               std::string(1, static_cast<char>(i >> 8)) + std::string(6, '\0') + "\x01";
+    };
+    const auto dict = [&](std::size_t count, const auto& key) {
+        std::string items;
+        for (std::size_t i = 0; i < count; ++i) {
+            items += key(i) + "N";
+        }
+        return "}(" + items + "u";
+    };
+    const auto set = [&](std::size_t count, const auto& key) {
+        std::string items;
+        for (std::size_t i = 0; i < count; ++i) {
+            items += key(i);
+        }
+        return "(" + items;
+    };
+    const auto small = [](std::size_t i) {
+        return "M" + std::string(1, static_cast<char>(i & 0xff)) +
+               std::string(1, static_cast<char>(i >> 8));
+    };
+    const auto tuple = [&](std::size_t i) { return small(i) + "\x85"; };
+    constexpr std::size_t kFew = 3'900;
+    constexpr std::size_t kMany = 4'100;
+    CHECK(outcome(p4(dict(kFew, big))).starts_with("{"));
+    is_refused(p4(dict(kMany, big)), "too many values");
+    is_refused(p4("](" + dict(2'100, big) + dict(2'100, big) + "e"), "too many values");
+    CHECK(outcome(p4(dict(50'000, small))).starts_with("{"));
+    is_refused(p4(dict(kMany, tuple)), "too many values");
+    CHECK(outcome(p4("\x8f" + set(kFew, tuple) + "\x90")).starts_with("{"));
+    is_refused(p4("\x8f" + set(kMany, tuple) + "\x90"), "too many values");
+    is_refused(p4(set(kMany, tuple) + "\x91"), "too many values");
+    CHECK(outcome(p4("]" + set(kMany, tuple) + "e")).starts_with("["));
+    const std::string set_of =
+        "\x8c\x08"
+        "builtins\x8c\x03set\x93";
+    is_refused(p4(set_of + "]" + set(kMany, tuple) + "e\x85R"), "too many values");
+    CHECK(outcome(p4(set_of + "]" + set(kMany, small) + "e\x85R")).starts_with("{"));
+}
+
 TEST_CASE("copies are bounded by the bytes that are there") {
     // One text of 1,000 bytes, made a bytearray again and again.
     std::string body = "](C\xc8" + std::string(200, 'x') +

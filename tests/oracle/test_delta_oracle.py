@@ -549,6 +549,22 @@ def test_what_would_make_a_later_delta_raise_is_refused(tool):
         assert not wrong and kind == "ok", path
 
 
+@pytest.mark.parametrize("base, delta", [
+    ({"a": bytes(20_000_000)}, {"iterable_items_added_at_indexes": {"root['a']": {0: 1}}}),
+    ({"a": 1}, {"dictionary_item_removed": {f"root{'[0]' * 5_000}{n}": 1 for n in range(500)}}),
+    ({"a": 1}, {"dictionary_item_removed": {f"root['{'x' * 20_000}']": 1}}),
+], ids=range(3))
+def test_what_would_keep_clients_busy_is_refused(base, delta):
+    """deepdiff takes seconds to minutes for these, and keeps long paths for ever."""
+    tool = Tool()
+    kind, _, answer = tool.fold(pickle.dumps(base, protocol=4), pickle_dump(delta))
+    peak = next(int(line.split()[1]) for line in open(f"/proc/{tool.process.pid}/status") if line.startswith("VmHWM:"))
+    assert kind == "L", answer[:200]
+    assert peak < 2 << 20, "KiB"
+    tool.process.stdin.close()
+    tool.process.wait()
+
+
 @pytest.mark.parametrize("wrap", [lambda v: [v], lambda v: (v,), lambda v: {"k": v}, lambda v: frozenset([v]),
                                   lambda v: {(v,) if not isinstance(v, dict) else 1: v}],
                          ids=["list", "tuple", "dict", "frozenset", "both"])
