@@ -210,7 +210,7 @@ def test_what_a_kill_of_the_broker_loses(make_server, new_client):
         assert came_back > 0
         lost.append(max(0, seen['last'] - came_back))
         rates.append(seen['rate'])
-        lost_ms.append(1000 * lost[-1] / seen['rate'])
+        lost_ms.append(1000 * lost[-1] / seen['rate'] if lost[-1] else 0)
     reports.stop()
     print(f'\nkills of the broker: {len(lost)}; commits a second: median '
           f'{statistics.median(rates):.0f}, most {max(rates):.0f}\n'
