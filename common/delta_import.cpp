@@ -158,11 +158,9 @@ void Measure::measure_inside(const Value& value, Tree& tree, std::size_t level) 
         add_keys(frozen->items(), tree);
     } else if (const Object* object = value.as_object()) {
         add_child(tree, measure(object->args, level + 1));
-        const Tree state = measure(object->state, level + 1);
-        add_child(tree, state);
-        const List* items = object->state.as_list();  // of a SetOrdered
-        if (items != nullptr && std::ranges::any_of(items->items, is_hard_key)) {
-            add(tree.extent, {pickle::kHardKeyWeight * state.extent.values, 0, 0});
+        add_child(tree, measure(object->state, level + 1));
+        if (const List* items = object->state.as_list()) {  // of a SetOrdered
+            add_keys(items->items, tree);
         }
     }
 }

@@ -398,7 +398,7 @@ private:
         std::uint64_t text = box.text;
         for (const Shadow& item : items) {
             box.items_hashable = box.items_hashable && item.hashable;
-            box.hard_keys = box.hard_keys || is_hard_key(item.kind);
+            box.hard_keys += is_hard_key(item.kind) ? 1U : 0U;
             ++weight;
             if (item.kind <= kLastLeaf) {
                 weight += item.kind == Kind::BigInt ? item.aux / 16 : 0;
@@ -756,7 +756,7 @@ private:
         box.weight = list.weight;
         box.text = list.text;
         box.depth = list.depth;
-        if (list.hard_keys && !add_weight(box, kHardKeyWeight * list.weight)) {
+        if (!add_weight(box, kHardKeyWeight * list.hard_keys)) {
             return false;
         }
         drop(stack_.size() - 2);
@@ -847,8 +847,8 @@ private:
         if (hashed_bytes_ > kHashedBytesMax) {
             return refuse_limit("too long keys");
         }
-        if (is_list && boxes_[state.aux].hard_keys &&
-            !add_weight(boxes_[object.aux], kHardKeyWeight * boxes_[state.aux].weight)) {
+        if (is_list &&
+            !add_weight(boxes_[object.aux], kHardKeyWeight * boxes_[state.aux].hard_keys)) {
             return false;
         }
         boxes_[object.aux].unbuilt = false;

@@ -176,23 +176,23 @@ inline std::string_view text_of(const Shadow& text) {
     return {text.text, text.aux};
 }
 
-// Of each container, shared by all that refer to it.
 // A dict of Python takes keys one after the other when all have one hash: minutes for some ten
 // thousand. The hashes of str and bytes are secrets of each process, and of ints of 64 bits and
 // floats only a few have the same. Any other key or item of a set counts as so many values: there
 // cannot be more than some thousand.
 inline constexpr std::size_t kHardKeyWeight = 4'000;
 
+// Of each container, shared by all that refer to it.
 struct Box {
-    std::uint32_t weight = 0;  // values below it, a shared one each time it is reached
-    std::uint32_t text = 0;    // bytes of str and bytes below it
+    std::uint32_t weight = 0;     // values below it, a shared one each time it is reached
+    std::uint32_t text = 0;       // bytes of str and bytes below it
+    std::uint32_t hard_keys = 0;  // of its own items, those that would be hard keys
     std::uint16_t depth = 1;
     bool items_hashable = true;
     bool placed = false;         // stands in another container, so it must not grow
     bool memoized = false;       // may be referred to again
     bool unbuilt : 1 = false;    // an object that waits for its state
     bool only_none : 1 = false;  // the tuple (None,)
-    bool hard_keys : 1 = false;  // some of its items would be hard keys
     // An object of an allowed class, and what may be put into it still: a pickler puts in items,
     // then keys, then the state.
     enum class Opaque : std::uint8_t { No, Items, Keys, State, Complete } opaque = Opaque::No;

@@ -376,6 +376,16 @@ TEST_CASE("keys whose hashes in Python an enemy can choose are few") {
         "builtins\x8c\x03set\x93";
     is_refused(p4(set_of + "]" + set(kMany, tuple) + "e\x85R"), "too many values");
     CHECK(outcome(p4(set_of + "]" + set(kMany, small) + "e\x85R")).starts_with("{"));
+    // Each counts where it is a key, not again with what it stands in.
+    std::string nested = ")";
+    for (int i = 0; i < 50; ++i) {
+        nested =
+            "\x8c\x08"
+            "builtins\x8c\x09"
+            "frozenset\x93]" +
+            nested + "a\x85R";
+    }
+    CHECK(outcome(p4(nested)).starts_with("frozenset({frozenset({"));
 }
 
 TEST_CASE("copies are bounded by the bytes that are there") {
