@@ -26,6 +26,8 @@ bool holds_mutable(const Value& value) {
            value.is(Type::ByteArray) || value.is(Type::Object);
 }
 
+std::size_t weigh_key(const Value& key, Extent& extent);
+
 // The depth of a value that holds nothing mutable; what it weighs is added to `extent`.
 std::size_t weigh(const Value& value, Extent& extent) {
     add(extent, extent_of_one(value));
@@ -36,10 +38,14 @@ std::size_t weigh(const Value& value, Extent& extent) {
     }
     std::size_t depth = 0;
     for (const Value& item : tuple != nullptr ? tuple->items : frozen->items()) {
-        depth = std::max(depth, weigh(item, extent));
-        add(extent, frozen != nullptr ? extent_as_key(item) : Extent());
+        depth = std::max(depth, frozen != nullptr ? weigh_key(item, extent) : weigh(item, extent));
     }
     return depth + 1;
+}
+
+std::size_t weigh_key(const Value& key, Extent& extent) {
+    add(extent, extent_as_key(key));
+    return weigh(key, extent);
 }
 
 }  // namespace
@@ -222,16 +228,14 @@ Value Importer::copy(const Value& value, std::size_t level) {
     if (const Dict* dict = value.as_dict()) {
         auto result = std::make_shared<Dict>();
         for (const auto& entry : dict->entries()) {
-            weigh(entry.key, brought_);
-            add(brought_, extent_as_key(entry.key));
+            weigh_key(entry.key, brought_);
             result->set(entry.key, import(entry.value, level + 1));
         }
         return Value(DictRef(std::move(result)));
     }
     if (const Set* set = value.as_set()) {
         for (const Value& item : set->items()) {
-            weigh(item, brought_);
-            add(brought_, extent_as_key(item));
+            weigh_key(item, brought_);
         }
         return Value(SetRef(std::make_shared<Set>(*set)));
     }

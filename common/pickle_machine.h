@@ -394,7 +394,7 @@ private:
 
     // Counts `items` into `box`, which is number `target`, or new if that is 0.
     bool count(Items items, Box& box, std::uint32_t target) {
-        std::uint64_t weight = box.weight + std::exchange(keys_weight_, 0);
+        std::uint64_t weight = std::exchange(keys_weight_, 0);
         std::uint64_t text = box.text;
         for (const Shadow& item : items) {
             box.items_hashable = box.items_hashable && item.hashable;
@@ -421,13 +421,12 @@ private:
             box.depth =
                 std::max<std::uint16_t>(box.depth, static_cast<std::uint16_t>(inner.depth + 1));
         }
-        if (weight > limits::kPickleExpandedMax) {
-            return refuse_limit("too many values when what is shared is counted each time");
+        if (!add_weight(box, weight)) {
+            return false;
         }
         if (box.depth > limits::kPickleDepthMax) {
             return refuse_limit("too deep");
         }
-        box.weight = static_cast<std::uint32_t>(weight);
         box.text = static_cast<std::uint32_t>(
             std::min<std::uint64_t>(text, std::numeric_limits<std::uint32_t>::max()));
         return true;

@@ -7,13 +7,13 @@
 #include <algorithm>
 #include <map>
 
-#include "common/gzip.h"
 #include "snapshotter/commands/report.h"
 #include "snapshotter/commands/session_change.h"
 #include "snapshotter/storage/file_names.h"
 #include "snapshotter/storage/store.h"
 #include "tests/support/graph_gen.h"
 #include "tests/support/sample_session.h"
+#include "tests/support/session_file_property.h"
 #include "tests/support/sim_file_system.h"
 
 using namespace snapshotter;
@@ -35,18 +35,6 @@ WallTime at(int seconds) {
 
 std::string backup_name(int seconds, bool pinned = false, int number = 1) {
     return name_of(file_names::Backup{file_names::local_time(at(seconds)), number, pinned});
-}
-
-std::string zipped(std::string_view text) {
-    std::string file;
-    const Sink sink = [&file](std::string_view piece) {
-        file += piece;
-        return Result<void>();
-    };
-    GzipWriter gzip(1, sink);
-    REQUIRE(gzip.write(text).has_value());
-    REQUIRE(gzip.end_member().has_value());
-    return file;
 }
 
 GraphCopy graph_of(std::vector<Node> nodes) {
@@ -346,7 +334,7 @@ TEST_CASE_FIXTURE(Fixture, "import into a directory without a session, or withou
 TEST_CASE_FIXTURE(Fixture, "what is not a session file is not imported, and nothing changes") {
     files.put("/thesis.doc", "Call me Ishmael");
     const std::string session = *files.contents(kSession);
-    files.put("/thesis.doc.gz", zipped("Call me Ishmael"));
+    files.put("/thesis.doc.gz", support::gzip_of("Call me Ishmael", ""));
     const std::size_t count = files.paths().size();
     const std::map<std::string, std::string> refusals = {
         {"/thesis.doc", "/thesis.doc: it is no gzip file, as session files are"},
