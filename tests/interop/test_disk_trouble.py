@@ -196,12 +196,22 @@ def test_directory_removed_while_a_client_edits(make_server, new_client, tmp_pat
     wait_until(server.snapshotter.healthy, 'the snapshotter is well again')
     wait_past('durable', seq_of('position'))
     alice.call('program', seed=1, operations=0)
-    wait_until(lambda: seq_of('durable') == seq_of('position'), 'everything is durable')
-    expected = alice.graph()
+    visitor = new_client('visitor')
+    visitor.join(server.port)
+    expected = visitor.wait_equal(alice)  # so the broker has her last edit
+    alice.leave()
+
+    def all_is_durable():
+        """The health page is a moment old: it counts once it shows that she has left."""
+        health = server.broker.health()
+        joined = [user['name'] for user in health['users'] if user['joined']]
+        return joined == ['visitor'] and health['durable'] == health['position']
+
+    wait_until(all_is_durable, 'everything is durable')
     server.snapshotter.kill9()
     server.broker.kill9()
     server.start()
-    alice.wait_exit()  # the new broker tells it to
+    visitor.wait_exit()  # the new broker tells it to
     alice.join(server.port)
     assert values.differences(values.nobodys(expected), values.nobodys(alice.graph())) == ''
 
