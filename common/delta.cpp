@@ -23,10 +23,6 @@ Result<void> check_delta(const Value& delta) {
     return {};
 }
 
-Extent extent_of(const Value& value) {
-    return Measure().of(value);
-}
-
 Result<FoldReport> fold_delta(Value& base, const Value& delta, Extent& extent) {
     const Actions actions = TRY(read_actions(delta));
     return Folder(base, delta, actions, extent).run();

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/extent.h"
 #include "common/result.h"
 #include "common/value.h"
 
@@ -16,15 +17,6 @@ struct FoldReport {
     std::size_t skipped = 0;
     std::string first_skipped;  // a sentence, empty if none
 };
-
-// At most how much a value is, counted as the pickle machine counts: what is shared counts each
-// time it is reached.
-struct Extent {
-    std::size_t values = 0;
-    std::size_t containers = 0;  // of them, those that can change
-    std::size_t bytes = 0;       // pickled
-};
-Extent extent_of(const Value& value);
 
 // Checks the shape of a delta as far as that does not need the base: a dict; actions we fold.
 // An action we do not fold exactly is refused (Unsupported).

@@ -129,6 +129,7 @@ Result<AnySet::Digest> AnySet::digest_new(const Value& value) {
         case Type::ByteArray:
         case Type::Class:
         case Type::Object:
+        case Type::BackReference:
             break;
     }
     return fail(ErrorKind::Unsupported,

@@ -281,6 +281,7 @@ Result<void> append_repr(const Value& value, std::string& out) {
         case Type::ByteArray:
         case Type::Class:
         case Type::Object:
+        case Type::BackReference:
             break;
     }
     return fail(ErrorKind::Unsupported, "the text of " + repr(value, 60));
@@ -317,6 +318,7 @@ bool truth(const Value& value) {
         case Type::BigInt:
         case Type::Class:
         case Type::Object:
+        case Type::BackReference:
             break;
     }
     return true;
@@ -575,6 +577,7 @@ Result<Items> items_of(const ClassRef& type, const Value& value) {
         case Type::ByteArray:
         case Type::Class:
         case Type::Object:
+        case Type::BackReference:
             return tl::unexpected(unsupported(type, value));
         case Type::None:
         case Type::Bool:

@@ -9,6 +9,8 @@ using Type = Value::Type;
 
 namespace {
 
+constexpr const char* kRebuilt = "a container made anew that is inside itself";
+
 // Of the keys and placeholders that paths may have made.
 Extent extent_of_paths(const Actions& actions) {
     Extent extent;
@@ -47,7 +49,7 @@ Result<FoldReport> Folder::run() {
     if (done && root_gone_) {
         done = raises("the root was removed", "the end");
     }
-    if (done && foreign_) {
+    if (foreign_) {  // what was made of it may have raised in ours only
         done = tl::unexpected(unsupported("a path through a value that is not plain"));
     }
     if (done && importer_.frame_shared()) {
@@ -257,6 +259,7 @@ Result<void> Folder::set_place(const Place& place, Value value, std::string_view
         return {};
     }
     if (const Tuple* tuple = place.object->as_tuple()) {
+        TRY(check_rebuilt(*place.object));
         TRY(spend(tuple->items.size()));
         TRY(remember_tuple(*place.steps));
         const Value list = Value::list(tuple->items);
@@ -312,7 +315,17 @@ Result<void> Folder::check_result() {
     if ((!counted || !is_readable(grown)) && !Measure(measure_steps_left_).fits(root_, grown)) {
         return fail(ErrorKind::Limit, "a delta that makes the value too deep or too large");
     }
+    if (refers_back(root_)) {
+        return tl::unexpected(unsupported(kRebuilt));
+    }
     extent_ = grown;
+    return {};
+}
+
+Result<void> Folder::check_rebuilt(const Value& container) {
+    if (refers_back(container)) {
+        return tl::unexpected(unsupported(kRebuilt));
+    }
     return {};
 }
 
@@ -335,6 +348,9 @@ void Folder::set_root(Value value) {
 
 Result<Value> Folder::import_at(const Value& value, std::size_t steps, std::string_view path) {
     Value result = importer_.import(value);
+    if (refers_back(value)) {
+        return tl::unexpected(unsupported("a delta that contains parts of itself"));
+    }
     if (steps + importer_.depth() > limits::kPickleDepthMax) {
         return fail(ErrorKind::Limit, "a delta that nests too deeply at " + std::string(path));
     }

@@ -22,6 +22,7 @@
 #include "common/delta_path.h"
 #include "common/delta_undo.h"
 #include "common/limits.h"
+#include "common/pickle_classes.h"
 
 namespace common {
 
@@ -97,6 +98,25 @@ private:
                       std::initializer_list<const Value*> values);
     Result<void> spend_logged(std::size_t size);
 
+    // Of the base, or of what has been imported.
+    bool has_back_references() const {
+        return extent_.back_references > 0 || importer_.brought().back_references > 0;
+    }
+    // Whether something in the value refers to a container that it is in, which is to be another.
+    bool refers_back(const Value& value) const {
+        return has_back_references() && levels_above(value) > 0;
+    }
+    // Python compares what is removed with what was to be removed, whatever comes of it, and raises
+    // if it gets into circles on both sides.
+    bool is_endless_comparison(const Value& a, const Value& b) const {
+        return has_back_references() && extent_of(a).back_references > 0 &&
+               extent_of(b).back_references > 0;
+    }
+    // See holds_opaque.
+    bool is_beyond_comparing(const Value& value) const {
+        return (pickle::has_allowed_classes() || has_back_references()) && holds_opaque(value);
+    }
+
     static Result<void> raises(const char* why, std::string_view path);
 
     // `object[key]` or `object.name`, or null where Python raises. Points into the object or, for a
@@ -127,6 +147,9 @@ private:
     // The same with the last step; a tuple becomes a list and will become a tuple again.
     Result<void> set_place(const Place& place, Value value, std::string_view path);
     Result<void> remember_tuple(const Steps& steps);
+
+    // That nothing in it refers to what it is in: it is about to become, or to leave, a list.
+    Result<void> check_rebuilt(const Value& container);
 
     // A copy for a place that many steps below the root.
     Result<Value> import_at(const Value& value, std::size_t steps, std::string_view path);

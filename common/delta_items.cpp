@@ -4,8 +4,6 @@
 #include <cmath>
 #include <limits>
 
-#include "common/pickle_classes.h"
-
 namespace common {
 namespace {
 
@@ -152,11 +150,11 @@ std::size_t length_of(const Value& value) {
 }
 
 bool holds_opaque(const Value& value) {
-    if (!pickle::has_allowed_classes()) {
-        return false;
-    }
     if (const Object* object = value.as_object()) {
         return object->opaque;
+    }
+    if (value.is(Type::BackReference)) {
+        return true;
     }
     if (const Dict* dict = value.as_dict()) {
         return std::any_of(dict->entries().begin(), dict->entries().end(),
@@ -177,7 +175,8 @@ std::size_t logged_size(const Value& value) {
 }
 
 bool is_foreign(const Value& value) {
-    return value.is(Type::ByteArray) || value.is(Type::Class) || value.is(Type::Object);
+    return value.is(Type::ByteArray) || value.is(Type::Class) || value.is(Type::Object) ||
+           value.is(Type::BackReference);
 }
 
 std::size_t entry_index(const Dict& dict, const Value* value) {

@@ -29,8 +29,8 @@ std::size_t length_of(const Value& value);
 // Values that have behaviour of their own, which we do not follow.
 bool is_foreign(const Value& value);
 
-// Whether the value is or holds an object of a class that the setting CLASSES allows: only Python
-// knows what it equals.
+// Whether the value is or holds an object of a class that the setting CLASSES allows, or a back
+// reference: only Python knows what it equals.
 bool holds_opaque(const Value& value);
 
 // Characters of values in the log lines that a delta makes every client write: what is large in

@@ -201,6 +201,7 @@ Result<void> Folder::apply_opcodes(std::string_view path, const List& opcodes) {
             }
             const std::vector<Value>& values =
                 copy.is(Type::List) ? copy.as_list()->items : copy.as_tuple()->items;
+            TRY(check_rebuilt(Value::tuple(values)));
             items.insert(items.end(), values.begin(), values.end());
         }
         if (items.size() > limits::kPickleExpandedMax) {
@@ -208,6 +209,9 @@ Result<void> Folder::apply_opcodes(std::string_view path, const List& opcodes) {
         }
     }
     if (list != nullptr) {
+        if (twice) {
+            TRY(check_rebuilt(Value::tuple(list->items)));
+        }
         undo_.list_assign(*list, std::move(items));
         uncounted_ = uncounted_ || twice;
         return twice ? check_extent() : check_put_in();
@@ -290,6 +294,7 @@ Result<std::size_t> Folder::remove_keys(Dict& dict, std::span<const PathItem> it
     for (const PathItem& item : items) {
         const PathStep& step = item.steps.back();
         const Value* value = find_in(dict, step);
+        foreign_ = foreign_ || (value != nullptr && is_endless_comparison(*value, item.value));
         if (value != nullptr && (step.is_text || !step.key.is_none())) {
             gone[entry_index(dict, value)] = true;
         }
@@ -336,7 +341,7 @@ Result<std::size_t> Folder::remove_places(List& list, std::span<const PathItem> 
 }
 
 bool Folder::is_wanted(const Value& current, const PathItem& item) {
-    if (holds_opaque(current) || holds_opaque(item.value)) {
+    if (is_beyond_comparing(current) || is_beyond_comparing(item.value)) {
         foreign_ = true;
         return false;
     }
@@ -355,6 +360,7 @@ Result<void> Folder::remove_item(const PathItem& item) {
         return {};
     }
     const Value* current = get(*place.object, place.last());
+    foreign_ = foreign_ || (current != nullptr && is_endless_comparison(*current, item.value));
     std::size_t nearest = kNowhere;
     const List* list = place.object->as_list();
     if (list != nullptr && !actions_.compared_by_function &&
@@ -367,7 +373,9 @@ Result<void> Folder::remove_item(const PathItem& item) {
         }
         // It may be compared with all of them.
         TRY(spend(list->items.size() * (1 + extent_of(item.value).values / 2)));
-        foreign_ = foreign_ || std::any_of(list->items.begin(), list->items.end(), holds_opaque);
+        foreign_ = foreign_ ||
+                   std::any_of(list->items.begin(), list->items.end(),
+                               [this](const Value& other) { return is_beyond_comparing(other); });
         nearest = nearest_item(*list, place.last().key,
                                importer_.any_shared() ? importer_.import(item.value) : item.value);
         if (nearest == kNowhere) {
@@ -386,6 +394,7 @@ Result<void> Folder::delete_item(const Place& place, std::string_view path, std:
         skip("no attributes to remove", path);
     } else if (const Tuple* tuple = place.object->as_tuple()) {
         TRY(spend(tuple->items.size()));
+        TRY(check_rebuilt(*place.object));
         TRY(remember_tuple(*place.steps));
         std::vector<Value> items = tuple->items;
         const std::size_t at = place_in(items.size(), index_of(step));
@@ -617,7 +626,7 @@ Result<void> Folder::fold_without_order(const Value& key) {
         if (item == nullptr) {
             return raises("no list to compare without order", path);
         }
-        if (holds_opaque(*item)) {
+        if (is_beyond_comparing(*item)) {
             foreign_ = true;
             return {};
         }

@@ -49,6 +49,9 @@ Result<void> Folder::change_values(const Dict& changes, bool is_type_change) {
             continue;
         }
         TRY(spend(weight(*current)));
+        if (has_back_references() && extent_of(*current).back_references > 0) {
+            return tl::unexpected(unsupported("a change of type of what is inside itself"));
+        }
         std::optional<Value> made =
             TRY(convert_value(*change.find("new_type")->as_class(), *current));
         TRY(spend(made ? weight(*made) : 0));
@@ -167,6 +170,9 @@ Result<void> Folder::restore_tuple(const Steps& steps) {
         return {};
     }
     TRY(spend(weight(*current)));
+    if (const List* list = current->as_list()) {
+        TRY(check_rebuilt(Value::tuple(list->items)));
+    }
     std::optional<Value> tuple = TRY(convert_value(ClassRef{"builtins", "tuple"}, *current));
     if (!tuple) {
         if (place.is_root()) {

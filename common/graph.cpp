@@ -292,7 +292,7 @@ Result<Graph::State::Parsed*> Graph::State::parse(Entry& entry) {
         return entry.parsed.get();
     }
     auto parsed = std::make_unique<Parsed>();
-    parsed->value = TRY(read_pickle(entry.node->data, PickleUse::Plain));
+    parsed->value = TRY(read_pickle(entry.node->data, PickleUse::NodeData));
     parsed->extent = extent_of(parsed->value);
     parsed->bytes = common::memory_bytes(parsed->value);
     recent.push_front(&entry);

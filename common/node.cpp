@@ -152,7 +152,7 @@ Result<Node> read_node(const Chunks& chunks) {
     node.id = TRY(read_node_id(chunks[1].view()));
     node.owner = TRY(read_user_name(chunks[2].view()));
     node.dependencies = TRY(Dependencies::read(chunks[3]));
-    const Value data = TRY(read_pickle(chunks[4], PickleUse::Plain));
+    const Value data = TRY(read_pickle(chunks[4], PickleUse::NodeData));
     TRY(check_node_data(data));
     node.data = chunks[4];
     return node;

@@ -10,10 +10,13 @@
 // - PROTO comes first, once; nothing follows STOP; STOP leaves nothing on the stack;
 // - an opcode and its argument lie inside one frame, frames do not nest;
 // - a memo slot is set once, in order, as every pickler sets them;
-// - no text opcodes of protocol 0, no POP and DUP (picklers use them for recursive values only), no
-//   extension codes, no out-of-band buffers;
-// - a container does not grow any more once it stands in another one: only recursive values need
-//   that. So size and depth of the expanded tree are known from the bottom up, and no cycle can be.
+// - no text opcodes of protocol 0, no DUP, no extension codes, no out-of-band buffers;
+// - a container does not grow any more once it stands in another one. So size and depth of the
+//   expanded tree are known from the bottom up, and no cycle can be.
+//
+// Only recursive values need the last, and POP. A machine that meets one says so and stops; the
+// pickle is then run again by one for recursive values, which lets both pass. There the boxes know
+// only what cannot change any more, and the policy's result is measured as a whole instead.
 //
 // Work is bounded too: a shared list that is made a set a million times, or a shared text of a
 // megabyte that is hashed a million times, costs few bytes of pickle and much time.
@@ -28,6 +31,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/extent.h"
 #include "common/limits.h"
 #include "common/pickle.h"
 #include "common/pickle_classes.h"
@@ -62,9 +66,11 @@ class Machine {
 public:
     using Items = std::span<const Shadow>;
 
-    Machine(std::string_view pickle, PickleUse use, Policy& policy, Scratch& scratch)
+    Machine(std::string_view pickle, PickleUse use, Policy& policy, Scratch& scratch,
+            bool recursive = false)
         : pickle_(pickle),
           use_(use),
+          recursive_(recursive),
           policy_(policy),
           stack_(scratch.stack),
           marks_(scratch.marks),
@@ -94,6 +100,9 @@ public:
         }
         return policy_.result(stack_.front());
     }
+
+    // After an error: the value is recursive, and this is no machine for those.
+    bool met_recursion() const { return met_recursion_; }
 
 private:
     // True: go on. False: the end, or `error_` is set.
@@ -208,9 +217,17 @@ private:
             case Opcode::Build:
                 return needs(2) && build();
 
+            case Opcode::Pop:
+                return recursive_ ? needs(1) && drop(stack_.size() - 1) : refuse_opcode(opcode);
+            case Opcode::PopMark:
+                return recursive_ ? pop_mark() && drop(mark_) : refuse_opcode(opcode);
+
             case Opcode::Proto:
                 return refuse("a second PROTO");
         }
+        return refuse_opcode(opcode);
+    }
+    bool refuse_opcode(Opcode opcode) {
         return refuse("opcode " + std::to_string(static_cast<unsigned>(opcode)) +
                       " is not one that we read");
     }
@@ -283,6 +300,14 @@ private:
     }
     bool refuse_limit(std::string what) { return refuse(std::move(what), ErrorKind::Limit); }
 
+    bool may_be_recursive() {
+        if (recursive_) {
+            return true;
+        }
+        met_recursion_ = true;
+        return refuse("recursive value");
+    }
+
     // --- stack -------------------------------------------------------------------------------
 
     std::size_t fence() const { return marks_.empty() ? 0 : marks_.back(); }
@@ -331,8 +356,9 @@ private:
     }
 
     Items from(std::size_t first) const { return Items(stack_).subspan(first); }
-    void drop(std::size_t first) {
+    bool drop(std::size_t first) {
         stack_.erase(stack_.begin() + static_cast<std::ptrdiff_t>(first), stack_.end());
+        return true;
     }
 
     // --- leaves ------------------------------------------------------------------------------
@@ -412,10 +438,13 @@ private:
                 continue;
             }
             Box& inner = boxes_[item.aux];
-            if (item.aux == target && target != 0) {
-                return refuse("recursive value");
+            if (item.aux == target && target != 0 && !may_be_recursive()) {
+                return false;
             }
             inner.placed = true;
+            if (recursive_ && inner.memoized && !item.hashable) {
+                continue;  // it may grow still
+            }
             weight += inner.weight;
             text += inner.text;
             box.depth =
@@ -448,8 +477,8 @@ private:
         }
         // By value and back: `count` marks other boxes.
         Box box = boxes_[target.aux];
-        if (box.placed) {
-            return refuse("recursive value: a container grows after it was put into another one");
+        if (box.placed && !may_be_recursive()) {
+            return false;
         }
         if (!count(from(first), box, target.aux)) {
             return false;
@@ -665,7 +694,7 @@ private:
         if (id.kind != Kind::Str || text_of(id) != kNoneTypeId) {
             return refuse("an unknown persistent id");
         }
-        if (use_ == PickleUse::Plain) {
+        if (use_ == PickleUse::Plain || use_ == PickleUse::NodeData) {
             return refuse("a persistent id outside of a delta");
         }
         drop(stack_.size() - 1);
@@ -858,6 +887,8 @@ private:
 
     const std::string_view pickle_;
     const PickleUse use_;
+    const bool recursive_;
+    bool met_recursion_ = false;
     Policy& policy_;
     unsigned protocol_ = 0;
     std::size_t at_ = 0;

@@ -15,6 +15,8 @@ namespace common::pickle {
 enum class Opcode : unsigned char {
     Mark = '(',
     Stop = '.',
+    Pop = '0',
+    PopMark = '1',
     BinInt = 'J',
     BinInt1 = 'K',
     BinInt2 = 'M',
@@ -175,12 +177,6 @@ inline Shadow text_shadow(Kind kind, std::string_view text) {
 inline std::string_view text_of(const Shadow& text) {
     return {text.text, text.aux};
 }
-
-// A dict of Python takes keys one after the other when all have one hash: minutes for some ten
-// thousand. The hashes of str and bytes are secrets of each process, and of ints of 64 bits and
-// floats only a few have the same. Any other key or item of a set counts as so many values: there
-// cannot be more than some thousand.
-inline constexpr std::size_t kHardKeyWeight = 4'000;
 
 // Of each container, shared by all that refer to it.
 struct Box {

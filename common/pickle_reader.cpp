@@ -4,8 +4,10 @@
 #include <cstring>
 #include <memory>
 
+#include "common/extent.h"
 #include "common/pickle.h"
 #include "common/pickle_machine.h"
+#include "common/pickle_recursion.h"
 
 namespace common {
 
@@ -272,6 +274,9 @@ public:
         made_[object.made].as_object()->state = take(state, boxes);
     }
 
+protected:
+    const std::vector<Value>& made() const { return made_; }
+
 private:
     const std::vector<Value>& inside(const Shadow& object) const {
         return made_[object.made].as_object()->state.as_tuple()->items;
@@ -338,6 +343,35 @@ private:
     std::vector<Value>& made_;  // from 1 on
 };
 
+// Makes recursive Values: with references in circles at first, which nobody would ever free.
+class RecursiveBuilder : public Builder {
+public:
+    using Builder::Builder;
+    RecursiveBuilder(const RecursiveBuilder&) = delete;
+    RecursiveBuilder& operator=(const RecursiveBuilder&) = delete;
+    ~RecursiveBuilder() {
+        for (const Value& value : made()) {
+            if (!is_cut_ || !cutter_.reached(value)) {
+                pickle::empty(value);
+            }
+        }
+    }
+
+    common::Result<Value> result(const Shadow& shadow) {
+        Value value = TRY(cutter_.cut(Builder::result(shadow)));
+        is_cut_ = true;
+        Extent extent;
+        if (!Measure().fits(value, extent)) {
+            return fail(ErrorKind::Limit, "pickle: recursive value that is too deep or too large");
+        }
+        return value;
+    }
+
+private:
+    pickle::CircleCutter cutter_;
+    bool is_cut_ = false;
+};
+
 // Of one thread: kept from pickle to pickle, unless a big one made it large.
 struct Workplace {
     pickle::Scratch scratch;
@@ -360,19 +394,41 @@ auto at_workplace(const Read& read) {
     return result;
 }
 
+bool may_be_recursive(PickleUse use) {
+    return use != PickleUse::Plain;
+}
+
+Result<Value> read_recursive(const Bytes& pickle, PickleUse use, Workplace& workplace) {
+    RecursiveBuilder builder(pickle, workplace.made);
+    return pickle::Machine(pickle.view(), use, builder, workplace.scratch, true).run();
+}
+
 }  // namespace
 
 Result<Value> read_pickle(const Bytes& pickle, PickleUse use) {
-    return at_workplace([&](Workplace& workplace) {
-        Builder builder(pickle, workplace.made);
-        return pickle::Machine(pickle.view(), use, builder, workplace.scratch).run();
+    return at_workplace([&](Workplace& workplace) -> Result<Value> {
+        {
+            Builder builder(pickle, workplace.made);
+            pickle::Machine machine(pickle.view(), use, builder, workplace.scratch);
+            Result<Value> value = machine.run();
+            if (!machine.met_recursion() || !may_be_recursive(use)) {
+                return value;
+            }
+        }
+        return read_recursive(pickle, use, workplace);
     });
 }
 
 Result<void> check_pickle(const Bytes& pickle, PickleUse use) {
     return at_workplace([&](Workplace& workplace) -> Result<void> {
         Checker checker;
-        TRY(pickle::Machine(pickle.view(), use, checker, workplace.scratch).run());
+        pickle::Machine machine(pickle.view(), use, checker, workplace.scratch);
+        const auto checked = machine.run();
+        if (machine.met_recursion() && may_be_recursive(use)) {
+            TRY(read_recursive(pickle, use, workplace));
+            return {};
+        }
+        TRY(checked);
         return {};
     });
 }

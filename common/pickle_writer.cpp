@@ -1,7 +1,8 @@
 // Writes protocol 4 as Python's C pickler does: the same opcodes, batches and frames. It memoizes
 // less: texts by content, so that equal ones are written once, and mutable containers only when
 // they are reached more than once. Tuples and frozensets are written each time, what they share
-// stays shared below. So the bytes depend on the value and on the sharing of what can change.
+// stays shared below. So the bytes depend on the value and on the sharing of what can change. A
+// back reference is written as a reference to the container around it.
 
 #include <xxhash.h>
 
@@ -28,6 +29,12 @@ constexpr std::size_t kFrameHeaderBytes = 9;
 constexpr std::size_t kLongTextBytes = 1024;  // from here on the address is looked up first
 constexpr std::size_t kReserveBytesMax = 64 * 1024 * 1024;
 constexpr std::uint32_t kNoSlot = 0xffffffffU;
+
+// What back references are counted in: the list, dict or object so many levels above.
+const void* container_above(const std::vector<const void*>& above, BackReference reference) {
+    VERIFY(reference.levels > 0 && reference.levels <= above.size());
+    return above[above.size() - reference.levels];
+}
 
 // Mutable containers that are reached more than once, and the slot they got; and about how long
 // the pickle will be.
@@ -61,7 +68,7 @@ private:
             return true;
         }
         const auto [entry, added] = slots_.try_emplace(ref.get());
-        entry->second.again = !added;
+        entry->second.again = entry->second.again || !added;
         return added;
     }
     void visit(const std::vector<Value>& items, bool in_shared_tuple) {
@@ -72,13 +79,17 @@ private:
     void visit(const Value& value, bool in_shared_tuple = false) {
         if (const auto* list = std::get_if<ListRef>(&value.storage())) {
             if (is_first(*list, in_shared_tuple)) {
+                above_.push_back(list->get());
                 visit((*list)->items, false);
+                above_.pop_back();
             }
         } else if (const auto* dict = std::get_if<DictRef>(&value.storage())) {
             if (is_first(*dict, in_shared_tuple)) {
+                above_.push_back(dict->get());
                 for (const Dict::Entry& entry : (*dict)->entries()) {
                     visit(entry.value);  // keys hold nothing that can change
                 }
+                above_.pop_back();
             }
         } else if (const auto* tuple = std::get_if<TupleRef>(&value.storage())) {
             visit((*tuple)->items, in_shared_tuple || tuple->use_count() > 1);
@@ -89,14 +100,30 @@ private:
         } else if (const auto* object = std::get_if<ObjectRef>(&value.storage())) {
             if (is_first(*object, in_shared_tuple)) {
                 visit((*object)->args);
-                visit((*object)->state);
+                above_.push_back(object->get());
+                visit_inside(**object);
+                above_.pop_back();
             }
         } else if (const auto* bytes = std::get_if<BytesRef>(&value.storage())) {
             long_bytes_ += (*bytes)->size() < kLongTextBytes ? 0 : (*bytes)->size();
+        } else if (const auto* reference = std::get_if<BackReference>(&value.storage())) {
+            slots_[container_above(above_, *reference)].again = true;
         }
+    }
+    // The lists in an opaque object's state are ours, not Python's.
+    void visit_inside(const Object& object) {
+        if (!object.opaque) {
+            visit(object.state);
+            return;
+        }
+        const std::vector<Value>& parts = object.state.as_tuple()->items;
+        visit(parts[0].as_list()->items, false);
+        visit(parts[1].as_list()->items, false);
+        visit(parts[2]);
     }
 
     std::unordered_map<const void*, Entry> slots_;
+    std::vector<const void*> above_;  // what the value that is visited stands in
     std::size_t long_bytes_ = 0;
 };
 
@@ -399,7 +426,9 @@ private:
         }
         put(Opcode::EmptyList);
         memoize_shared(list.get());
+        above_.push_back(list.get());
         save_items(list->items);
+        above_.pop_back();
     }
     void save_items(const std::vector<Value>& items) {
         if (items.size() == 1) {
@@ -435,7 +464,11 @@ private:
         }
         put(Opcode::EmptyDict);
         memoize_shared(dict.get());
-        const std::vector<Dict::Entry>& entries = dict->entries();
+        above_.push_back(dict.get());
+        save_entries(dict->entries());
+        above_.pop_back();
+    }
+    void save_entries(const std::vector<Dict::Entry>& entries) {
         if (entries.size() == 1) {
             save(entries.front().key);
             save(entries.front().value);
@@ -502,6 +535,7 @@ private:
             put(object->call == Object::Call::New ? Opcode::NewObj : Opcode::Reduce);
         }
         memoize_shared(object.get());
+        above_.push_back(object.get());
         if (object->opaque) {
             const std::vector<Value>& inside = object->state.as_tuple()->items;
             save_items(inside[0].as_list()->items);
@@ -510,6 +544,11 @@ private:
         } else {
             save_state(object->state);
         }
+        above_.pop_back();
+    }
+    void save_held(BackReference reference) {
+        const bool known = is_known(container_above(above_, reference));
+        VERIFY(known);
     }
     // Keys and values in turn.
     void save_keys(const std::vector<Value>& items) {
@@ -531,6 +570,7 @@ private:
     static constexpr std::size_t kNoFrame = static_cast<std::size_t>(-1);
 
     SharedContainers shared_;
+    std::vector<const void*> above_;  // what the value that is saved stands in
     TextSlots texts_;
     std::size_t texts_max_ = 0;
     std::size_t texts_count_ = 0;

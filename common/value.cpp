@@ -322,6 +322,8 @@ bool equal(const Value& a, const Value& b) {
             return a.as_dict() == b.as_dict() || equal_dicts(*a.as_dict(), *b.as_dict());
         case Value::Type::Class:
             return *a.as_class() == *b.as_class();
+        case Value::Type::BackReference:
+            return std::get<BackReference>(a.storage()) == std::get<BackReference>(b.storage());
         case Value::Type::Object: {
             const Object& left = *a.as_object();
             const Object& right = *b.as_object();
@@ -341,6 +343,7 @@ bool is_hashable(const Value& value) {
         case Value::Type::Dict:
         case Value::Type::Set:
         case Value::Type::Object:
+        case Value::Type::BackReference:
             return false;
         case Value::Type::Tuple:
             return std::all_of(value.as_tuple()->items.begin(), value.as_tuple()->items.end(),
@@ -492,7 +495,8 @@ private:
 };
 
 Value DeepCopy::copy(const Value& value) {
-    if (is_hashable(value)) {  // nothing in it can change, so it may be shared
+    // Nothing in it can change, so it may be shared.
+    if (is_hashable(value) || value.is(Value::Type::BackReference)) {
         return value;
     }
     // Only what somebody else refers to as well can turn up again.
@@ -542,6 +546,63 @@ Value DeepCopy::copy_new(const Value& value) {
             return value;
     }
 }
+
+class LevelsAbove {
+public:
+    std::size_t of(const Value& value) {
+        if (const auto* reference = std::get_if<BackReference>(&value.storage())) {
+            return reference->levels;
+        }
+        const bool holds_values = value.is(Value::Type::List) || value.is(Value::Type::Tuple) ||
+                                  value.is(Value::Type::Dict) || value.is(Value::Type::Object);
+        if (!holds_values) {
+            return 0;
+        }
+        if (const auto known = known_.find(address(value)); known != known_.end()) {
+            return known->second;
+        }
+        const std::size_t levels = of_items(value);
+        known_.emplace(address(value), levels);
+        return levels;
+    }
+
+private:
+    std::size_t of_items(const Value& value) {
+        if (const Tuple* tuple = value.as_tuple()) {
+            return highest(tuple->items);
+        }
+        if (const List* list = value.as_list()) {
+            return below(highest(list->items));
+        }
+        if (const Dict* dict = value.as_dict()) {
+            std::size_t levels = 0;
+            for (const Dict::Entry& entry : dict->entries()) {
+                levels = std::max(levels, of(entry.value));
+            }
+            return below(levels);
+        }
+        const Object& object = *value.as_object();
+        std::size_t inside = 0;
+        if (object.opaque) {
+            const std::vector<Value>& parts = object.state.as_tuple()->items;
+            inside = std::max({highest(parts[0].as_list()->items),
+                               highest(parts[1].as_list()->items), of(parts[2])});
+        } else {
+            inside = of(object.state);
+        }
+        return std::max(of(object.args), below(inside));
+    }
+    static std::size_t below(std::size_t levels) { return levels > 0 ? levels - 1 : 0; }
+    std::size_t highest(const std::vector<Value>& items) {
+        std::size_t levels = 0;
+        for (const Value& item : items) {
+            levels = std::max(levels, of(item));
+        }
+        return levels;
+    }
+
+    std::unordered_map<const void*, std::size_t> known_;
+};
 
 class MemorySum {
 public:
@@ -720,6 +781,9 @@ void Repr::add(const Value& value) {
         case Value::Type::Object:
             add_object(*value.as_object());
             break;
+        case Value::Type::BackReference:
+            out_ += "...";
+            break;
     }
 }
 
@@ -809,6 +873,10 @@ bool identical(const Value& a, const Value& b) {
 
 Value deep_copy(const Value& value) {
     return DeepCopy().copy(value);
+}
+
+std::size_t levels_above(const Value& value) {
+    return LevelsAbove().of(value);
 }
 
 std::size_t memory_bytes(const Value& value) {

@@ -3,8 +3,8 @@
 //
 // Mutable containers (list, dict, set, bytearray) are shared by reference, as in Python: copying a
 // Value copies the reference. Immutable ones may be shared freely. A Value that came through the
-// pickle machine is at most limits::kPickleDepthMax deep and holds no reference cycle (the machine
-// refuses recursive values), so code over it may recurse.
+// pickle machine is at most limits::kPickleDepthMax deep and holds no cycle of references: where a
+// container is inside itself stands a BackReference. So code over it may recurse.
 //
 // Equality and hashing are Python's: 1 == 1.0 == True, nan != nan unless it is the same object, a
 // list never equals a tuple, set order does not matter, dict order does not matter.
@@ -43,6 +43,13 @@ struct ClassRef {
     std::string module;
     std::string name;
     friend bool operator==(const ClassRef&, const ClassRef&) = default;
+};
+
+// In a value that is inside itself: the list, dict or object so many levels above, where only those
+// three count; 1 is the one that this stands in. What it equals only Python knows.
+struct BackReference {
+    std::uint32_t levels = 1;
+    friend bool operator==(const BackReference&, const BackReference&) = default;
 };
 
 struct List;       // std::vector<Value> items
@@ -85,11 +92,12 @@ public:
         Set,
         FrozenSet,
         Class,
-        Object
+        Object,
+        BackReference
     };
-    using Storage =
-        std::variant<None, bool, std::int64_t, BigIntRef, double, StrRef, BytesRef, ByteArrayRef,
-                     ListRef, TupleRef, DictRef, SetRef, FrozenSetRef, ClassPtr, ObjectRef>;
+    using Storage = std::variant<None, bool, std::int64_t, BigIntRef, double, StrRef, BytesRef,
+                                 ByteArrayRef, ListRef, TupleRef, DictRef, SetRef, FrozenSetRef,
+                                 ClassPtr, ObjectRef, BackReference>;
 
     Value() = default;  // None
     template <typename T>
@@ -144,6 +152,9 @@ bool identical(const Value& a, const Value& b);
 
 // copy.deepcopy: mutable containers are new, sharing among them is kept, immutable leaves shared.
 Value deep_copy(const Value& value);
+
+// How many levels above the value its back references reach: 0 if all lead to what is in it.
+std::size_t levels_above(const Value& value);
 
 // About the bytes of memory that the value holds, big shared byte strings included.
 std::size_t memory_bytes(const Value& value);

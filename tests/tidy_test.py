@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # belongs to a longer name, like session_edits.cpp to session, stands under the shorter one.
 ROOMS = {
     "common": """
-        verify result limits ids progress bytes secret value pickle
+        verify result limits ids progress bytes secret value extent pickle
         delta_convert delta_path delta_order delta_any_set delta node mutation graph tidying feed feed_stream position_json
         whole file_error stream_hash gzip session_file config log log_limiter stall_watch metrics
         io/clock io/scheduling io/random io/zmq_socket io/signals io/http_server""",

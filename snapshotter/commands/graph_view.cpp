@@ -107,7 +107,7 @@ NodeView view_of(const Node& node) {
     view.owner = node.owner;
     view.bytes = common::total_size(node.chunks());
     view.dependencies = node.dependencies.ids.value_or(std::vector<NodeId>());
-    if (const Result<Value> data = common::read_pickle(node.data, common::PickleUse::Plain)) {
+    if (const Result<Value> data = common::read_pickle(node.data, common::PickleUse::NodeData)) {
         view.type = text_at(*data, "type_id");
         view.name = text_at(*data, "name");
     }

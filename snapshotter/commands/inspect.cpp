@@ -27,7 +27,7 @@ Result<Inspection::Detail> detail_of(const Inspection& inspection, const NodeId&
     }
     Inspection::Detail detail;
     detail.node = view_of(**found);
-    const auto data = common::read_pickle((*found)->data, common::PickleUse::Plain);
+    const auto data = common::read_pickle((*found)->data, common::PickleUse::NodeData);
     detail.data = data ? common::repr(*data, kDataBytesShown) : data.error().what;
     for (const NodeView& other : inspection.nodes) {
         if (std::find(other.dependencies.begin(), other.dependencies.end(), id) !=

@@ -312,6 +312,40 @@ TEST_CASE("a value in itself is found before anything goes down into it") {
     CHECK(folded(dict({{"a", Value()}}), compared) == "too much");
 }
 
+TEST_CASE("a base that is inside itself is changed where nothing has to be compared") {
+    const auto base = [] {
+        const Value item = dict({{"in", Value(common::BackReference{2})}, {"n", number(1)}});
+        return dict({{"items", Value::list({item})}, {"pair", Value::tuple({number(1)})}});
+    };
+    CHECK(folded(base(), delta("values_changed", "root['items'][0]['n']", change(number(2)))) ==
+          "{'items': [{'in': ..., 'n': 2}], 'pair': (1,)}");
+    CHECK(folded(base(), delta("dictionary_item_removed", "root['items'][0]['in']", number(1))) ==
+          "{'items': [{'n': 1}], 'pair': (1,)}");
+    CHECK(folded(base(), delta("values_changed", "root['pair'][0]", change(number(2)))) ==
+          "{'items': [{'in': ..., 'n': 1}], 'pair': (2,)}");
+    // No path leads through it, it is equal to nothing, and its list is not made anew.
+    CHECK(folded(base(), delta("values_changed", "root['items'][0]['in']['n']",
+                               change(number(2)))) == "refused");
+    CHECK(folded(base(), delta("iterable_item_removed", "root['items'][0]", number(1))) ==
+          "refused");
+    CHECK(folded(base(), delta("iterable_items_added_at_indexes", "root['items']",
+                               Value::dict({{number(0), number(1)}}))) == "refused");
+    CHECK(folded(base(), delta("type_changes", "root['items']",
+                               dict({{"new_type", class_of("tuple")}}))) == "refused");
+    Value in_tuple = Value::list({Value::tuple({Value(common::BackReference{1}), number(1)})});
+    CHECK(folded(in_tuple, delta("values_changed", "root[0][1]", change(number(2)))) == "refused");
+}
+
+TEST_CASE("a delta brings values that are inside themselves, but not its own frame") {
+    const Value circle = Value::list({Value(common::BackReference{1})});
+    CHECK(folded(ints({1}), delta("iterable_item_added", "root[1]", circle)) == "[1, [...]]");
+    CHECK(folded(ints({1}), delta("iterable_item_added", "root[1]",
+                                  Value(common::BackReference{1}))) == "refused");
+    const Value inserted = Value::list({Value(common::BackReference{1}), circle});
+    CHECK(folded(ints({1}), delta("_iterable_opcodes", "root",
+                                  Value::list({opcode("insert", 0, 0, inserted)}))) == "refused");
+}
+
 TEST_CASE("a delta cannot nest its own parts without end") {
     // Each list is put into the next, whose path is short, while that one goes deeper and deeper.
     Pairs values;

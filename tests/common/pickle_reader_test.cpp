@@ -130,19 +130,6 @@ TEST_CASE("shared containers stay shared, in every order of the memo") {
                      "e"s)) == "[[1], [1]]");
 }
 
-TEST_CASE("a recursive value is refused") {
-    is_refused(p4("]\x94h\x00"
-                  "a"s),
-               "recursive value");
-    is_refused(p4("]\x94]\x94h\x00"
-                  "aa"s),
-               "recursive value");
-    is_refused(p4("}\x94K\x01h\x00s"s), "recursive value");
-    is_refused(p4("]\x94h\x00\x85"
-                  "a"s),
-               "recursive value");
-}
-
 TEST_CASE("protocol 2 and 3 spell bytes, bytearrays and sets as calls") {
     CHECK(outcome(p2("c__builtin__\nset\nq\x00]q\x01(K\x01K\x02"
                      "e\x85q\x02Rq\x03"s)) == "{1, 2}");

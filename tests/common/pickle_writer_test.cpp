@@ -116,6 +116,15 @@ TEST_CASE("shared containers stay shared, whatever they are in") {
     round_trip(Value::list({tuple, tuple}));
 }
 
+TEST_CASE("a back reference is written as Python writes the container") {
+    const Value up(common::BackReference{1});
+    CHECK(written(Value::list({up})) == "\x80\x04\x95\x06\0\0\0\0\0\0\0]\x94h\0a."s);
+    round_trip(Value::dict({{text(1, 'a'), Value::list({Value(common::BackReference{2})})},
+                            {text(1, 'b'), Value::tuple({up})}}));
+    const Value closed = Value::list({up});
+    round_trip(Value::list({closed, closed, Value::tuple({closed, up})}));
+}
+
 TEST_CASE("the bytes do not tell who else holds a container") {
     const Value list = Value::list({Value::list()});
     const std::string alone = written(list);

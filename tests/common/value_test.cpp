@@ -186,6 +186,18 @@ TEST_CASE("a deep copy is new where things can change and keeps the sharing") {
     CHECK(copy.find("c")->as_tuple() == original.find("c")->as_tuple());
 }
 
+TEST_CASE("how far back references reach above a value") {
+    const auto up = [](std::uint32_t levels) { return Value(common::BackReference{levels}); };
+    CHECK(common::levels_above(Value::list({up(1)})) == 0);
+    CHECK(common::levels_above(up(2)) == 2);
+    CHECK(common::levels_above(Value::tuple({up(1), up(3)})) == 3);
+    CHECK(common::levels_above(Value::list({Value::tuple({up(3)}), up(1)})) == 2);
+    CHECK(common::levels_above(Value::dict({{Value(), Value::list({up(2)})}})) == 0);
+    CHECK_FALSE(common::is_hashable(Value::tuple({up(1)})));
+    CHECK(common::identical(Value::list({up(1)}), common::deep_copy(Value::list({up(1)}))));
+    CHECK_FALSE(common::identical(Value::list({up(1)}), Value::list({up(2)})));
+}
+
 TEST_CASE("the memory of a value counts what is shared once") {
     const Value text = Value::str(std::string(1000, 'x'));
     const std::size_t once = common::memory_bytes(Value::list({text}));

@@ -409,3 +409,33 @@ def test_joiner_that_asks_for_nothing_more_holds_nobody_up(make_server, new_clie
         return
     assert 'join again' in sleeper.receive(raw.DISCONNECT, deadline=180)['reason']
     alice.wait_status(lambda status: status['users'] == ['alice'], 'the sleeper is gone')
+
+
+def test_values_inside_themselves(server, new_client):
+    """A tree whose items know what they are in: edited and saved like other data. What is removed
+    from it deepdiff would have to compare, which never ends: that is refused."""
+    def tree(size, *names):
+        root = {'size': size, 'items': [{'name': name} for name in names]}
+        for item in root['items']:
+            item['tree'] = root
+        return {'tree': root}
+
+    alice, bob = new_client('alice'), new_client('bob')
+    uuid, = alice.host(server.port, [tree(1, 'a', 'b')])
+    bob.join(server.port)
+    alice.wait_equal(bob)
+    alice.edit(uuid, tree(2, 'a', 'b'))
+    bob.wait_graph(lambda graph: "'size': int:2" in graph[uuid][2], 'the edit')
+    bob.edit(uuid, tree(2, 'a', 'renamed'))
+    alice.wait_graph(lambda graph: "'renamed'" in graph[uuid][2], 'the edit')
+    alice.edit(uuid, tree(2, 'a', 'renamed', 'added'))
+    bob.wait_graph(lambda graph: "'added'" in graph[uuid][2], 'the edit')
+    expected = alice.wait_equal(bob)
+    assert expected[uuid][2].count('dict(3 above)') > 3
+    server.wait_saved(alice)
+    alice.leave()
+    bob.leave()
+    server.restart()
+    carol = new_client('carol')
+    carol.join(server.port)
+    assert values.differences(values.nobodys(expected), carol.graph()) == ''

@@ -17,13 +17,17 @@ def decode(text):
     return pickle.loads(base64.b64decode(text))
 
 
-def canonical(value):
+def canonical(value, above=()):
+    """`above`: the containers that the value is in, one of which it may be."""
     kind = type(value).__name__
+    for levels, container in enumerate(reversed(above), 1):
+        if value is container:
+            return f'{kind}({levels} above)'
     if isinstance(value, dict):
-        items = sorted((canonical(key), canonical(item)) for key, item in value.items())
+        items = sorted((canonical(key), canonical(item, (*above, value))) for key, item in value.items())
         return f'{kind}{{' + ', '.join(f'{key}: {item}' for key, item in items) + '}'
     if isinstance(value, (list, tuple)):
-        return f'{kind}(' + ', '.join(canonical(item) for item in value) + ')'
+        return f'{kind}(' + ', '.join(canonical(item, (*above, value)) for item in value) + ')'
     if isinstance(value, (set, frozenset)):
         return f'{kind}<' + ', '.join(sorted(canonical(item) for item in value)) + '>'
     return f'{kind}:{value!r}'

@@ -449,6 +449,92 @@ def test_folds_as_deepdiff_does(tool):
         assert refused < made * 0.03, "what deepdiff itself makes is folded, but for rare values"
 
 
+# --- Values that are inside themselves ---------------------------------------------------------------
+
+class RecursiveRandom(Random):
+    """Many of its lists and dicts stand somewhere in themselves."""
+
+    def __init__(self, seed):
+        super().__init__(seed)
+        self.above = []
+
+    def value(self, depth=0, flat=6):
+        if self.above and self.chance(5):
+            return self.random.choice(self.above)
+        if depth >= 4 or self.chance(2):
+            made = super().value(depth, flat)
+        elif self.chance(2):
+            made = []
+            self.above.append(made)
+            made.extend(self.value(depth + 1) for _ in range(self.random.randrange(flat)))
+            self.above.pop()
+        else:
+            made = {}
+            self.above.append(made)
+            for _ in range(self.random.randrange(flat)):
+                made[self.key()] = self.value(depth + 1)
+            self.above.pop()
+        if self.above:
+            self.shared.clear()  # what refers to what it is in must not come twice
+        return made
+
+    def edited(self, value, depth=0):
+        """A copy with some changes in place."""
+        value = pickle.loads(pickle.dumps(value, protocol=4))
+        for _ in range(self.random.randrange(1, 4)):
+            self.edit(value)
+        return value
+
+    def edit(self, value):
+        around = []
+        while isinstance(value, (list, dict, tuple)) and value:
+            around.append(value)
+            inner = self.random.choice(list(value.values()) if isinstance(value, dict) else value)
+            if not isinstance(inner, (list, dict, tuple)) or any(inner is one for one in around) or self.chance(3):
+                break
+            value = inner
+        around = [one for one in around if not isinstance(one, tuple)]
+        new = self.random.choice(around) if around and self.chance(4) else super().value(3)
+        if isinstance(value, dict):
+            if value and self.chance(3):
+                del value[self.random.choice(list(value))]
+            else:
+                value[self.random.choice(list(value)) if value and self.chance(2) else self.key()] = new
+        elif isinstance(value, list):
+            if value and self.chance(3):
+                del value[self.random.randrange(len(value))]
+            elif value and self.chance(2):
+                value[self.random.randrange(len(value))] = new
+            else:
+                value.insert(self.random.randrange(len(value) + 1), new)
+
+
+def test_folds_recursive_values_as_deepdiff_does(tool):
+    kinds = {}
+    reasons = {}
+    for seed in seeds(3_000, 150_000):
+        rng = RecursiveRandom(seed)
+        old = make_base(rng)
+        is_made = seed % 3 > 0
+        delta = write_delta(old, rng.edited(old), diff_options(rng)) if is_made else Crafted(rng, old).delta()
+        if delta is None:
+            continue
+        base = pickle.dumps(old, protocol=4)
+        wrong, (kind, reason) = verdict(tool, base, delta)
+        if wrong and kind == "P" and "two ways" in reason:
+            kind = "two ways"
+        else:
+            assert not wrong, f"\n  seed {seed}\n    base: {old!r}\n    delta: {Delta(delta).diff!r}\n    {wrong}"
+        is_recursive = "recursive" if "..." in repr(old) or "..." in repr(Delta(delta).diff) else "plain"
+        kinds[is_recursive, is_made, kind] = kinds.get((is_recursive, is_made, kind), 0) + 1
+        if kind in "ULP" and is_made:
+            reasons[reason[:60]] = reasons.get(reason[:60], 0) + 1
+    print(kinds)
+    print(reasons)
+    if "HOLDFAST_SEED" not in os.environ:
+        assert kinds["recursive", True, "ok"] > 300
+
+
 # --- Paths -------------------------------------------------------------------------------------------
 
 PIECES = ["root", "[", "]", "'", '"', ".", "a", "name", "__x", "0", "1", "-1", "-", "+", "1.5", "1e5", "1_000",

@@ -32,7 +32,7 @@ BUILD = pathlib.Path(os.environ.get('HOLDFAST_BUILD') or ROOT / 'build' / 'dev')
 LONG = bool(os.environ.get('HOLDFAST_LONG'))
 SEED = int(os.environ.get('HOLDFAST_SEED', '1'))
 
-ANY, PLAIN, DELTA = 0, 1, 2
+ANY, PLAIN, DELTA, NODE_DATA = range(4)
 
 
 def cases(count):
@@ -391,7 +391,7 @@ def test_damaged_pickles_are_refused_or_read_as_python_reads_them(tool):
     for seed in range(SEED, SEED + cases(4000)):
         maker = Maker(seed, deltas=seed % 3 == 0)
         r = maker.random
-        value = maker.value(3)
+        value = recursive_value(maker) if seed % 4 == 0 else maker.value(3)
         data = bytearray(c_pickler(value, r.choice([2, 3, 4, 5])))
         if len(data) > 3000:
             continue
@@ -401,7 +401,7 @@ def test_damaged_pickles_are_refused_or_read_as_python_reads_them(tool):
             at = min(at, len(data) - 1)
             change = r.randrange(4)
             if change == 0:
-                data[at] = r.choice(b'(.JKMNQRXabcehjqrstu])}GBC\x81\x85\x86\x87\x88\x89\x8a\x8c'
+                data[at] = r.choice(b'(.01JKMNQRXabcehjqrstu])}GBC\x81\x85\x86\x87\x88\x89\x8a\x8c'
                                     b'\x8f\x90\x91\x93\x94\x95\x96')
             elif change == 1:
                 data[at] = r.randrange(256)
@@ -426,15 +426,93 @@ def test_damaged_pickles_are_refused_or_read_as_python_reads_them(tool):
     assert accepted > cases(4000) // 50
 
 
-RECURSIVE = []
-RECURSIVE.append(RECURSIVE)
+def recursive_value(maker, above=(), depth=4):
+    """Lists, dicts and tuples of which many hold a container that they are in."""
+    r = maker.random
+    if above and r.random() < 0.25:
+        return r.choice(above)
+    if depth == 0 or r.random() < 0.2:
+        return maker.value(1)
+    kind = r.randrange(3)
+    size = r.randrange(1, 4)
+    if kind == 0:
+        made = []
+        made.extend(recursive_value(maker, (*above, made), depth - 1) for _ in range(size))
+    elif kind == 1:
+        made = {}
+        for _ in range(size):
+            made[maker.key()] = recursive_value(maker, (*above, made), depth - 1)
+    else:
+        made = tuple(recursive_value(maker, above, depth - 1) for _ in range(size))
+    return made
 
 
-@pytest.mark.parametrize('value', [RECURSIVE, [RECURSIVE], {'a': (RECURSIVE,)}], ids=repr)
-def test_recursive_values_are_refused(tool, value):
-    for write in WAYS.values():
-        with pytest.raises(Refused, match='recursive'):
-            tool.rewrite(write(value))
+def inside_itself():
+    """By hand: one of each kind, and tuples, which are complete only after what is in them."""
+    of_list, of_dict, of_tuple, of_long_tuple = [], {}, ([],), ([], 1, 2, 3, 4)
+    of_list.append(of_list)
+    of_dict['self'] = of_dict
+    of_tuple[0].append(of_tuple)
+    of_long_tuple[0].append(of_long_tuple)
+    child = {'name': 'child'}
+    parent = {'name': 'parent', 'children': [child, {'name': 'other'}]}
+    child['parent'] = parent['children'][1]['parent'] = parent
+    shared = [of_dict]
+    return [of_list, [of_list], [of_list, of_list], of_dict, of_tuple, of_long_tuple, {'a': of_tuple},
+            parent, [parent, parent], (shared, shared), {'a': (of_list,)}]
+
+
+@pytest.mark.parametrize('use', [ANY, DELTA, NODE_DATA])
+def test_each_kind_of_recursive_value(tool, use):
+    for value in inside_itself():
+        assert fault(tool, value, WAYS, use) is None, repr(value)
+
+
+def test_recursive_values_come_back(tool):
+    recursive = 0
+    for seed in range(SEED, SEED + cases(1500)):
+        value = recursive_value(Maker(seed, deltas=True))
+        way = random.Random(seed).choice(tuple(WAYS))
+        assert fault(tool, value, [way]) is None, f'HOLDFAST_SEED={seed}: {value!r}'
+        recursive += '...' in repr(value)
+    assert recursive > cases(1500) // 4
+
+
+def test_recursive_values_outside_of_nodes_are_refused(tool):
+    for value in inside_itself():
+        for write in WAYS.values():
+            with pytest.raises(Refused, match='recursive'):
+                tool.rewrite(write(value), PLAIN)
+
+
+def test_recursive_values_with_many_ways_through_them_are_refused(tool):
+    """Twelve lists that hold one another have 12! ways through them. All have one length: the bound
+    is no matter of size."""
+    lists = [[] for _ in range(12)]
+    for one in lists:
+        one.extend(lists)
+    ring = [[], []]
+    ring[0].append(ring[1])
+    ring[1].append(ring[0])
+    for value in (lists, ring, [lists[0], 'x']):
+        for write in WAYS.values():
+            with pytest.raises(Refused, match='two ways'):
+                tool.rewrite(write(value))
+
+
+def test_recursive_values_are_bounded(tool):
+    deep = []
+    deep.append(deep)
+    for _ in range(200):
+        deep = [deep]
+        deep.append(deep)
+    wide = []
+    wide.append(wide)
+    for _ in range(30):
+        wide = [wide, wide]
+    for value, why in ((deep, 'too deep'), (wide, 'too deep or too large')):
+        with pytest.raises(Refused, match=why):
+            tool.rewrite(c_pickler(value, 4))
 
 
 class Payload:

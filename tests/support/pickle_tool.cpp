@@ -1,7 +1,7 @@
 // Answers the oracle: for each pickle on stdin, what we write after reading it, or why we do not.
 // CLASSES in the environment is the setting.
 //
-//   request  = use:u8 size:u32 pickle        use: 0 any, 1 plain, 2 delta; numbers little endian
+//   request  = use:u8 size:u32 pickle        use: see PickleUse; numbers little endian
 //   answer   = kind:u8 size:u32 text         kind: 0 our pickle, 1 refused because, 2 our own bug
 
 #include <array>
