@@ -9,8 +9,6 @@ using Type = Value::Type;
 
 namespace {
 
-constexpr const char* kRebuilt = "a container made anew that is inside itself";
-
 // Of the keys and placeholders that paths may have made.
 Extent extent_of_paths(const Actions& actions) {
     Extent extent;
@@ -259,7 +257,7 @@ Result<void> Folder::set_place(const Place& place, Value value, std::string_view
         return {};
     }
     if (const Tuple* tuple = place.object->as_tuple()) {
-        TRY(check_rebuilt(*place.object));
+        TRY(check_leaving(tuple->items));
         TRY(spend(tuple->items.size()));
         TRY(remember_tuple(*place.steps));
         const Value list = Value::list(tuple->items);
@@ -315,16 +313,16 @@ Result<void> Folder::check_result() {
     if ((!counted || !is_readable(grown)) && !Measure(measure_steps_left_).fits(root_, grown)) {
         return fail(ErrorKind::Limit, "a delta that makes the value too deep or too large");
     }
-    if (refers_back(root_)) {
-        return tl::unexpected(unsupported(kRebuilt));
-    }
+    TRY(check_leaving({&root_, 1}));
     extent_ = grown;
     return {};
 }
 
-Result<void> Folder::check_rebuilt(const Value& container) {
-    if (refers_back(container)) {
-        return tl::unexpected(unsupported(kRebuilt));
+Result<void> Folder::check_leaving(std::span<const Value> items) const {
+    if (has_back_references() && std::any_of(items.begin(), items.end(), [](const Value& item) {
+            return levels_above(item) > 0;
+        })) {
+        return tl::unexpected(unsupported("a value that is inside of what is made anew"));
     }
     return {};
 }
@@ -348,9 +346,7 @@ void Folder::set_root(Value value) {
 
 Result<Value> Folder::import_at(const Value& value, std::size_t steps, std::string_view path) {
     Value result = importer_.import(value);
-    if (refers_back(value)) {
-        return tl::unexpected(unsupported("a delta that contains parts of itself"));
-    }
+    TRY(check_leaving({&result, 1}));
     if (steps + importer_.depth() > limits::kPickleDepthMax) {
         return fail(ErrorKind::Limit, "a delta that nests too deeply at " + std::string(path));
     }

@@ -102,10 +102,6 @@ private:
     bool has_back_references() const {
         return extent_.back_references > 0 || importer_.brought().back_references > 0;
     }
-    // Whether something in the value refers to a container that it is in, which is to be another.
-    bool refers_back(const Value& value) const {
-        return has_back_references() && levels_above(value) > 0;
-    }
     // Python compares what is removed with what was to be removed, whatever comes of it, and raises
     // if it gets into circles on both sides.
     bool is_endless_comparison(const Value& a, const Value& b) const {
@@ -148,8 +144,8 @@ private:
     Result<void> set_place(const Place& place, Value value, std::string_view path);
     Result<void> remember_tuple(const Steps& steps);
 
-    // That nothing in it refers to what it is in: it is about to become, or to leave, a list.
-    Result<void> check_rebuilt(const Value& container);
+    // That none of the items refers to what it is in: that is about to be another container.
+    Result<void> check_leaving(std::span<const Value> items) const;
 
     // A copy for a place that many steps below the root.
     Result<Value> import_at(const Value& value, std::size_t steps, std::string_view path);

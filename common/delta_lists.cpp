@@ -201,7 +201,7 @@ Result<void> Folder::apply_opcodes(std::string_view path, const List& opcodes) {
             }
             const std::vector<Value>& values =
                 copy.is(Type::List) ? copy.as_list()->items : copy.as_tuple()->items;
-            TRY(check_rebuilt(Value::tuple(values)));
+            TRY(check_leaving(values));
             items.insert(items.end(), values.begin(), values.end());
         }
         if (items.size() > limits::kPickleExpandedMax) {
@@ -210,7 +210,7 @@ Result<void> Folder::apply_opcodes(std::string_view path, const List& opcodes) {
     }
     if (list != nullptr) {
         if (twice) {
-            TRY(check_rebuilt(Value::tuple(list->items)));
+            TRY(check_leaving(list->items));
         }
         undo_.list_assign(*list, std::move(items));
         uncounted_ = uncounted_ || twice;
@@ -394,7 +394,7 @@ Result<void> Folder::delete_item(const Place& place, std::string_view path, std:
         skip("no attributes to remove", path);
     } else if (const Tuple* tuple = place.object->as_tuple()) {
         TRY(spend(tuple->items.size()));
-        TRY(check_rebuilt(*place.object));
+        TRY(check_leaving(tuple->items));
         TRY(remember_tuple(*place.steps));
         std::vector<Value> items = tuple->items;
         const std::size_t at = place_in(items.size(), index_of(step));

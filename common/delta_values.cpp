@@ -171,7 +171,7 @@ Result<void> Folder::restore_tuple(const Steps& steps) {
     }
     TRY(spend(weight(*current)));
     if (const List* list = current->as_list()) {
-        TRY(check_rebuilt(Value::tuple(list->items)));
+        TRY(check_leaving(list->items));
     }
     std::optional<Value> tuple = TRY(convert_value(ClassRef{"builtins", "tuple"}, *current));
     if (!tuple) {
