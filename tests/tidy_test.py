@@ -167,7 +167,8 @@ def check_rooms(files):
             found = re.match(r'\s*#\s*include\s+(?:<([^>]+)>|"([^"]+)")', line)
             if found:
                 check_include(path, number, found[1] is not None, found[1] or found[2])
-        if path.endswith(".h") and "#pragma once" not in (ROOT / path).read_text():
+        once = "#pragma once" in (ROOT / path).read_text() or path == "tests/support/precompiled.h"
+        if path.endswith(".h") and not once:
             complain(path, 0, "a header without #pragma once")
 
 
