@@ -313,18 +313,40 @@ Result<void> Folder::check_result() {
     if ((!counted || !is_readable(grown)) && !Measure(measure_steps_left_).fits(root_, grown)) {
         return fail(ErrorKind::Limit, "a delta that makes the value too deep or too large");
     }
-    TRY(check_leaving({&root_, 1}));
     extent_ = grown;
     return {};
 }
 
-Result<void> Folder::check_leaving(std::span<const Value> items) const {
-    if (has_back_references() && std::any_of(items.begin(), items.end(), [](const Value& item) {
-            return levels_above(item) > 0;
-        })) {
-        return tl::unexpected(unsupported("a value that is inside of what is made anew"));
+Result<void> Folder::check_leaving(const std::vector<Value>& items) {
+    if (!has_back_references()) {
+        return {};
+    }
+    LevelsAbove levels;
+    for (const Value& item : items) {
+        TRY(spend(extent_of(item).values));
+        if (levels.of(item) > 0) {
+            return tl::unexpected(unsupported("a value that is inside of what is made anew"));
+        }
     }
     return {};
+}
+
+Result<void> Folder::check_comparison(const Value& current, const Value& expected) {
+    if (!has_back_references()) {
+        return {};
+    }
+    const Extent left = extent_of(current);
+    const Extent right = extent_of(expected);
+    foreign_ = foreign_ || (left.back_references > 0 && right.back_references > 0);
+    return spend(left.values + right.values);
+}
+
+Result<bool> Folder::is_beyond_comparing(const Value& value) {
+    if (!pickle::has_allowed_classes() && !has_back_references()) {
+        return false;
+    }
+    TRY(spend(extent_of(value).values));
+    return holds_opaque(value);
 }
 
 Result<void> Folder::check_put_in() {
@@ -346,7 +368,9 @@ void Folder::set_root(Value value) {
 
 Result<Value> Folder::import_at(const Value& value, std::size_t steps, std::string_view path) {
     Value result = importer_.import(value);
-    TRY(check_leaving({&result, 1}));
+    if (has_back_references() && levels_in_delta_.of(value) > 0) {
+        return tl::unexpected(unsupported("a delta that contains parts of itself"));
+    }
     if (steps + importer_.depth() > limits::kPickleDepthMax) {
         return fail(ErrorKind::Limit, "a delta that nests too deeply at " + std::string(path));
     }

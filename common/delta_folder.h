@@ -76,7 +76,7 @@ private:
     Result<std::size_t> insert_run(std::span<const PathItem> items);
     Result<std::size_t> remove_keys(Dict& dict, std::span<const PathItem> items);
     Result<std::size_t> remove_places(List& list, std::span<const PathItem> items);
-    bool is_wanted(const Value& current, const PathItem& item);
+    Result<bool> is_wanted(const Value& current, const PathItem& item);
     Result<void> delete_item(const Place& place, std::string_view path, std::size_t nearest);
     Result<void> add_items();
     Result<void> add_item(std::string_view path, const Steps& steps, const Value& value,
@@ -103,15 +103,10 @@ private:
         return extent_.back_references > 0 || importer_.brought().back_references > 0;
     }
     // Python compares what is removed with what was to be removed, whatever comes of it, and raises
-    // if it gets into circles on both sides.
-    bool is_endless_comparison(const Value& a, const Value& b) const {
-        return has_back_references() && extent_of(a).back_references > 0 &&
-               extent_of(b).back_references > 0;
-    }
+    // if it gets into circles on both sides: then sets foreign_.
+    Result<void> check_comparison(const Value& current, const Value& expected);
     // See holds_opaque.
-    bool is_beyond_comparing(const Value& value) const {
-        return (pickle::has_allowed_classes() || has_back_references()) && holds_opaque(value);
-    }
+    Result<bool> is_beyond_comparing(const Value& value);
 
     static Result<void> raises(const char* why, std::string_view path);
 
@@ -145,7 +140,7 @@ private:
     Result<void> remember_tuple(const Steps& steps);
 
     // That none of the items refers to what it is in: that is about to be another container.
-    Result<void> check_leaving(std::span<const Value> items) const;
+    Result<void> check_leaving(const std::vector<Value>& items);
 
     // A copy for a place that many steps below the root.
     Result<Value> import_at(const Value& value, std::size_t steps, std::string_view path);
@@ -153,6 +148,7 @@ private:
     Value& root_;
     const Actions& actions_;
     Importer importer_;
+    LevelsAbove levels_in_delta_;
     Extent& extent_;
     Undo undo_;
     FoldReport report_;

@@ -294,7 +294,9 @@ Result<std::size_t> Folder::remove_keys(Dict& dict, std::span<const PathItem> it
     for (const PathItem& item : items) {
         const PathStep& step = item.steps.back();
         const Value* value = find_in(dict, step);
-        foreign_ = foreign_ || (value != nullptr && is_endless_comparison(*value, item.value));
+        if (value != nullptr) {
+            TRY(check_comparison(*value, item.value));
+        }
         if (value != nullptr && (step.is_text || !step.key.is_none())) {
             gone[entry_index(dict, value)] = true;
         }
@@ -318,7 +320,7 @@ Result<std::size_t> Folder::remove_places(List& list, std::span<const PathItem> 
     for (const PathItem& item : items) {
         const Index index = index_of(item.steps.back());
         const std::size_t place = index.number < 0 ? kNowhere : place_in(last, index);
-        if (place == kNowhere || !is_wanted(list.items[place], item)) {
+        if (place == kNowhere || !TRY(is_wanted(list.items[place], item))) {
             break;
         }
         TRY(spend((list.items.size() - place) / kMoved));
@@ -340,8 +342,8 @@ Result<std::size_t> Folder::remove_places(List& list, std::span<const PathItem> 
     return count;
 }
 
-bool Folder::is_wanted(const Value& current, const PathItem& item) {
-    if (is_beyond_comparing(current) || is_beyond_comparing(item.value)) {
+Result<bool> Folder::is_wanted(const Value& current, const PathItem& item) {
+    if (TRY(is_beyond_comparing(current)) || TRY(is_beyond_comparing(item.value))) {
         foreign_ = true;
         return false;
     }
@@ -360,11 +362,13 @@ Result<void> Folder::remove_item(const PathItem& item) {
         return {};
     }
     const Value* current = get(*place.object, place.last());
-    foreign_ = foreign_ || (current != nullptr && is_endless_comparison(*current, item.value));
+    if (current != nullptr) {
+        TRY(check_comparison(*current, item.value));
+    }
     std::size_t nearest = kNowhere;
     const List* list = place.object->as_list();
     if (list != nullptr && !actions_.compared_by_function &&
-        (current == nullptr || !is_wanted(*current, item))) {
+        (current == nullptr || !TRY(is_wanted(*current, item)))) {
         if (list->items.empty()) {
             return {};
         }
@@ -373,9 +377,9 @@ Result<void> Folder::remove_item(const PathItem& item) {
         }
         // It may be compared with all of them.
         TRY(spend(list->items.size() * (1 + extent_of(item.value).values / 2)));
-        foreign_ = foreign_ ||
-                   std::any_of(list->items.begin(), list->items.end(),
-                               [this](const Value& other) { return is_beyond_comparing(other); });
+        for (const Value& other : list->items) {
+            foreign_ = TRY(is_beyond_comparing(other)) || foreign_;
+        }
         nearest = nearest_item(*list, place.last().key,
                                importer_.any_shared() ? importer_.import(item.value) : item.value);
         if (nearest == kNowhere) {
@@ -626,7 +630,7 @@ Result<void> Folder::fold_without_order(const Value& key) {
         if (item == nullptr) {
             return raises("no list to compare without order", path);
         }
-        if (is_beyond_comparing(*item)) {
+        if (TRY(is_beyond_comparing(*item))) {
             foreign_ = true;
             return {};
         }

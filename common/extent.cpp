@@ -158,4 +158,62 @@ Extent extent_of(const Value& value) {
     return Measure().of(value);
 }
 
+std::size_t LevelsAbove::of(const Value& value) {
+    if (const auto* reference = std::get_if<BackReference>(&value.storage())) {
+        return reference->levels;
+    }
+    const bool holds_values = value.is(Type::List) || value.is(Type::Tuple) ||
+                              value.is(Type::Dict) || value.is(Type::Object);
+    if (!holds_values) {
+        return 0;
+    }
+    const void* address = reference_of(value).address;
+    if (const auto known = known_.find(address); known != known_.end()) {
+        return known->second;
+    }
+    const std::size_t levels = of_items(value);
+    known_.emplace(address, levels);
+    return levels;
+}
+
+std::size_t LevelsAbove::of_items(const Value& value) {
+    const auto outside = [](std::size_t levels) { return levels > 0 ? levels - 1 : 0; };
+    if (const Tuple* tuple = value.as_tuple()) {
+        return highest(tuple->items);
+    }
+    if (const List* list = value.as_list()) {
+        return outside(highest(list->items));
+    }
+    if (const Dict* dict = value.as_dict()) {
+        return outside(of_dict(*dict));
+    }
+    const Object& object = *value.as_object();
+    return std::max(of(object.args), outside(inside(object)));
+}
+
+std::size_t LevelsAbove::of_dict(const Dict& dict) {
+    std::size_t levels = 0;
+    for (const Dict::Entry& entry : dict.entries()) {
+        levels = std::max(levels, of(entry.value));
+    }
+    return levels;
+}
+
+std::size_t LevelsAbove::inside(const Object& object) {
+    if (!object.opaque) {
+        return of(object.state);
+    }
+    const std::vector<Value>& parts = object.state.as_tuple()->items;
+    return std::max(
+        {highest(parts[0].as_list()->items), highest(parts[1].as_list()->items), of(parts[2])});
+}
+
+std::size_t LevelsAbove::highest(const std::vector<Value>& items) {
+    std::size_t levels = 0;
+    for (const Value& item : items) {
+        levels = std::max(levels, of(item));
+    }
+    return levels;
+}
+
 }  // namespace common

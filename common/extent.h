@@ -78,4 +78,19 @@ private:
     std::unordered_map<const void*, Tree> known_;
 };
 
+// How many levels above a value its back references reach: 0 if all lead to what is in it. What is
+// in a value that was asked for must not change afterwards.
+class LevelsAbove {
+public:
+    std::size_t of(const Value& value);
+
+private:
+    std::size_t of_items(const Value& value);
+    std::size_t of_dict(const Dict& dict);
+    std::size_t inside(const Object& object);
+    std::size_t highest(const std::vector<Value>& items);
+
+    std::unordered_map<const void*, std::size_t> known_;
+};
+
 }  // namespace common

@@ -547,63 +547,6 @@ Value DeepCopy::copy_new(const Value& value) {
     }
 }
 
-class LevelsAbove {
-public:
-    std::size_t of(const Value& value) {
-        if (const auto* reference = std::get_if<BackReference>(&value.storage())) {
-            return reference->levels;
-        }
-        const bool holds_values = value.is(Value::Type::List) || value.is(Value::Type::Tuple) ||
-                                  value.is(Value::Type::Dict) || value.is(Value::Type::Object);
-        if (!holds_values) {
-            return 0;
-        }
-        if (const auto known = known_.find(address(value)); known != known_.end()) {
-            return known->second;
-        }
-        const std::size_t levels = of_items(value);
-        known_.emplace(address(value), levels);
-        return levels;
-    }
-
-private:
-    std::size_t of_items(const Value& value) {
-        if (const Tuple* tuple = value.as_tuple()) {
-            return highest(tuple->items);
-        }
-        if (const List* list = value.as_list()) {
-            return below(highest(list->items));
-        }
-        if (const Dict* dict = value.as_dict()) {
-            std::size_t levels = 0;
-            for (const Dict::Entry& entry : dict->entries()) {
-                levels = std::max(levels, of(entry.value));
-            }
-            return below(levels);
-        }
-        const Object& object = *value.as_object();
-        std::size_t inside = 0;
-        if (object.opaque) {
-            const std::vector<Value>& parts = object.state.as_tuple()->items;
-            inside = std::max({highest(parts[0].as_list()->items),
-                               highest(parts[1].as_list()->items), of(parts[2])});
-        } else {
-            inside = of(object.state);
-        }
-        return std::max(of(object.args), below(inside));
-    }
-    static std::size_t below(std::size_t levels) { return levels > 0 ? levels - 1 : 0; }
-    std::size_t highest(const std::vector<Value>& items) {
-        std::size_t levels = 0;
-        for (const Value& item : items) {
-            levels = std::max(levels, of(item));
-        }
-        return levels;
-    }
-
-    std::unordered_map<const void*, std::size_t> known_;
-};
-
 class MemorySum {
 public:
     std::size_t of(const Value& value) {
@@ -873,10 +816,6 @@ bool identical(const Value& a, const Value& b) {
 
 Value deep_copy(const Value& value) {
     return DeepCopy().copy(value);
-}
-
-std::size_t levels_above(const Value& value) {
-    return LevelsAbove().of(value);
 }
 
 std::size_t memory_bytes(const Value& value) {

@@ -153,9 +153,6 @@ bool identical(const Value& a, const Value& b);
 // copy.deepcopy: mutable containers are new, sharing among them is kept, immutable leaves shared.
 Value deep_copy(const Value& value);
 
-// How many levels above the value its back references reach: 0 if all lead to what is in it.
-std::size_t levels_above(const Value& value);
-
 // About the bytes of memory that the value holds, big shared byte strings included.
 std::size_t memory_bytes(const Value& value);
 

@@ -31,3 +31,12 @@ TEST_CASE("what is too deep does not fit, whatever it weighs") {
     std::size_t steps = 10;
     CHECK_FALSE(common::Measure(steps).fits(value, extent));
 }
+
+TEST_CASE("how far back references reach above a value") {
+    const auto up = [](std::uint32_t levels) { return Value(common::BackReference{levels}); };
+    CHECK(common::LevelsAbove().of(Value::list({up(1)})) == 0);
+    CHECK(common::LevelsAbove().of(up(2)) == 2);
+    CHECK(common::LevelsAbove().of(Value::tuple({up(1), up(3)})) == 3);
+    CHECK(common::LevelsAbove().of(Value::list({Value::tuple({up(3)}), up(1)})) == 2);
+    CHECK(common::LevelsAbove().of(Value::dict({{Value(), Value::list({up(2)})}})) == 0);
+}
