@@ -51,12 +51,17 @@ def start_session(server, new_client, directory, save_interval=1):
 
 
 def expect_trouble(server, words):
-    """Saves fail, and everybody who asks is told so."""
+    """Saves fail, and everybody who asks is told so. One before may have failed for another reason, while
+    a mount was being changed."""
     server.snapshotter.wait_log('Session NOT saved')
     server.snapshotter.wait_log(words)
-    wait_until(lambda: not server.snapshotter.healthy(), 'the snapshotter is not well')
-    health = server.snapshotter.health()
-    assert health['status'] == 'save failing' and words in health['save_error']
+
+    def page_says_so():
+        health = server.snapshotter.health()
+        return health['status'] == 'save failing' and words in health['save_error'] and health
+
+    health = wait_until(page_says_so, lambda: f'the page names the cause: {server.snapshotter.health()}')
+    assert not server.snapshotter.healthy()
     asked = Process('health', [find_binary('holdfast-snapshotter'), '--health'], server.directory,
                     server.snapshotter.environment)
     asked.start()
