@@ -309,9 +309,13 @@ Result<void> Folder::check_result() {
     Extent grown = extent_;
     add(grown, importer_.brought());
     add(grown, extent_of_paths(actions_));
-    const bool counted = !uncounted_ && tuples_.empty() && !shared_ && !importer_.any_shared();
+    const bool counted = !uncounted_ && tuples_.empty() && !shared_ && !importer_.any_shared() &&
+                         !has_back_references();
     if ((!counted || !is_readable(grown)) && !Measure(measure_steps_left_).fits(root_, grown)) {
         return fail(ErrorKind::Limit, "a delta that makes the value too deep or too large");
+    }
+    if (grown.back_references > 0 && LevelsAbove().of(root_) > 0) {
+        return tl::unexpected(unsupported("a delta that moves what is inside itself"));
     }
     extent_ = grown;
     return {};

@@ -222,6 +222,7 @@ Result<void> Folder::apply_opcodes(std::string_view path, const List& opcodes) {
     if (place.is_root()) {
         return {};
     }
+    TRY(check_leaving(tuple->items));
     replace_object(place, same, path);
     return {};
 }
