@@ -14,8 +14,7 @@ using Type = Value::Type;
 namespace {
 
 // What converting it costs.
-std::size_t weight(const Value& value) {
-    const Extent extent = extent_of(value);
+std::size_t weight(const Extent& extent) {
     return extent.values + extent.bytes / 16;
 }
 
@@ -48,13 +47,14 @@ Result<void> Folder::change_values(const Dict& changes, bool is_type_change) {
             TRY(check_put_in());
             continue;
         }
-        TRY(spend(weight(*current)));
-        if (has_back_references() && extent_of(*current).back_references > 0) {
+        const Extent extent = extent_of(*current);
+        TRY(spend(weight(extent)));
+        if (extent.back_references > 0) {
             return tl::unexpected(unsupported("a change of type of what is inside itself"));
         }
         std::optional<Value> made =
             TRY(convert_value(*change.find("new_type")->as_class(), *current));
-        TRY(spend(made ? weight(*made) : 0));
+        TRY(spend(made ? weight(extent_of(*made)) : 0));
         if (!made) {
             if (place.is_root()) {  // for its log line it looks at the item of a root that has none
                 return raises("a change of type that cannot be made", path);
@@ -169,7 +169,7 @@ Result<void> Folder::restore_tuple(const Steps& steps) {
         skip("nothing found", kPath);
         return {};
     }
-    TRY(spend(weight(*current)));
+    TRY(spend(weight(extent_of(*current))));
     if (const List* list = current->as_list()) {
         TRY(check_leaving(list->items));
     }

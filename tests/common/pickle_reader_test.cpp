@@ -6,6 +6,7 @@
 
 #include "common/limits.h"
 #include "common/pickle.h"
+#include "tests/support/pickle_outcome.h"
 #include "tests/support/pickle_property.h"
 
 using common::Bytes;
@@ -13,45 +14,7 @@ using common::ErrorKind;
 using common::PickleUse;
 using common::Value;
 using namespace std::string_literals;
-
-namespace {
-
-// What both say; the checker and the reader must agree on every pickle of this file.
-std::string outcome(const std::string& pickle, PickleUse use = PickleUse::Any) {
-    const Bytes bytes(pickle);
-    const auto value = common::read_pickle(bytes, use);
-    const auto checked = common::check_pickle(bytes, use);
-    REQUIRE(value.has_value() == checked.has_value());
-    if (!value) {
-        CHECK(value.error().what == checked.error().what);
-        CHECK(value.error().kind == checked.error().kind);
-        return "refused: " + value.error().what;
-    }
-    return common::repr(*value);
-}
-
-std::string p2(const std::string& body) {
-    return "\x80\x02" + body + ".";
-}
-std::string p4(const std::string& body) {
-    return "\x80\x04" + body + ".";
-}
-
-bool is_refused(const std::string& pickle, std::string_view why) {
-    const std::string said = outcome(pickle);
-    INFO(said);
-    const bool fits = said.starts_with("refused: ") && said.find(why) != std::string::npos;
-    CHECK(fits);
-    return fits;
-}
-
-Value read(const std::string& pickle) {
-    auto value = common::read_pickle(Bytes(pickle));
-    REQUIRE(value);
-    return *value;
-}
-
-}  // namespace
+using namespace tests;
 
 TEST_CASE("leaves") {
     CHECK(outcome(p4("N")) == "None");

@@ -5,38 +5,12 @@
 #include <string>
 
 #include "common/pickle.h"
+#include "tests/support/pickle_outcome.h"
 
-using common::Bytes;
 using common::PickleUse;
 using common::Value;
 using namespace std::string_literals;
-
-namespace {
-
-std::string p4(const std::string& body) {
-    return "\x80\x04" + body + ".";
-}
-
-std::string outcome(const std::string& pickle, PickleUse use = PickleUse::Any) {
-    const auto value = common::read_pickle(Bytes(pickle), use);
-    const auto checked = common::check_pickle(Bytes(pickle), use);
-    CHECK(value.has_value() == checked.has_value());
-    return value ? common::repr(*value) : "refused: " + value.error().what;
-}
-
-void is_refused(const std::string& pickle, std::string_view why) {
-    const std::string said = outcome(pickle);
-    INFO(said);
-    CHECK((said.starts_with("refused: ") && said.find(why) != std::string::npos));
-}
-
-Value read(const std::string& pickle) {
-    auto value = common::read_pickle(Bytes(pickle));
-    REQUIRE(value);
-    return *value;
-}
-
-}  // namespace
+using namespace tests;
 
 TEST_CASE("a recursive value refers back to what it is in") {
     const auto back_reference = [](const Value& value) {

@@ -278,6 +278,16 @@ class Holdfast:
         repository.loads(path or self.snapshot)
         return values.canonical_graph(repository.graph)
 
+    def wait_durable(self, joined):
+        """Until everything is durable; the health page that says so. The page is a moment old: it
+        counts once it names just those users who have joined, of whom the last one to come or go
+        took a position too."""
+        def page():
+            health = self.broker.health()
+            there = [user['name'] for user in health['users'] if user['joined']]
+            return health if there == joined and health['durable'] == health['position'] else None
+        return wait_until(page, lambda: f'everything is durable: {self.broker.health()}', interval=0.3)
+
     def wait_saved(self, expected):
         """Until the file on disk holds the graph `expected`, or a client's."""
         wait_saved(expected, lambda: self.saved_graph() if self.snapshot.exists() else None)

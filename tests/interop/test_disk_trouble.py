@@ -205,14 +205,7 @@ def test_directory_removed_while_a_client_edits(make_server, new_client, tmp_pat
     visitor.join(server.port)
     expected = visitor.wait_equal(alice)  # so the broker has her last edit
     alice.leave()
-
-    def all_is_durable():
-        """The health page is a moment old: it counts once it shows that she has left."""
-        health = server.broker.health()
-        joined = [user['name'] for user in health['users'] if user['joined']]
-        return joined == ['visitor'] and health['durable'] == health['position']
-
-    wait_until(all_is_durable, 'everything is durable')
+    server.wait_durable(['visitor'])
     server.snapshotter.kill9()
     server.broker.kill9()
     server.start()

@@ -17,10 +17,9 @@ def test_what_was_called_durable_comes_back(make_server, new_client):
     behind = []
     for turn in range(ROUNDS):
         # Nobody else does anything: each edit is one record. Their difference at quiet:
-        start = values_at_quiet(server, writer, marker)
-        first = start['seq'] - start['count']
-        count = start['count']
-        reported = start['count']
+        seq = server.wait_durable([writer.name])['position']['seq']
+        count = reported = writer.content(marker)['count']
+        first = seq - count
         end = time.monotonic() + 0.3 + 0.13 * (turn % 7)
         while time.monotonic() < end:
             for _ in range(20):
@@ -40,18 +39,3 @@ def test_what_was_called_durable_comes_back(make_server, new_client):
         assert writer.content(ballast) == {'blob': b'x' * 20_000}
     print('edits not yet called durable at each kill:', behind)
     assert any(behind), 'not once was it killed in the middle of writing'
-
-
-def values_at_quiet(server, writer, marker):
-    """Position and count when everything that was written is durable. The health page is a moment old:
-    it counts once it shows that the writer has joined, which takes a position too."""
-    state = {}
-
-    def is_quiet():
-        health = server.broker.health()
-        state.update(seq=health['position']['seq'], count=writer.content(marker)['count'])
-        joined = [user['name'] for user in health['users'] if user['joined']]
-        return joined == [writer.name] and health['durable'] == health['position']
-
-    wait_until(is_quiet, 'everything is durable', interval=0.3)
-    return state
